@@ -1,0 +1,183 @@
+package federation
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"sallyport/authn"
+)
+
+// MicrosoftOnline is the identifier by which Microsoft 365 knows itself on the
+// browser endpoints, in every cloud.
+const MicrosoftOnline = "urn:federation:MicrosoftOnline"
+
+// TokenType is the kind of assertion a relying party gets.
+type TokenType uint8
+
+// The token types.
+const (
+	SAML11 TokenType = iota + 1
+	SAML20
+)
+
+// RelyingParty is one registered party. It is read-only after load.
+type RelyingParty struct {
+	// Key is a short stable name for metrics and logs (closed set), for example
+	// "microsoft365".
+	Key string
+	// Name is shown to people in plain text, for example "Microsoft 365".
+	Name string
+	// Identifiers are the exact strings (wtrealm, entityID) that name the party;
+	// the first is the default.
+	Identifiers []string
+	// ReplyURLs are the only addresses a token may be sent to; the first is the
+	// default. Compared after URL parsing: https, exact host and path.
+	ReplyURLs []string
+	// StartURL is where "start again" leads when there is no stored request.
+	StartURL string
+	// Microsoft365 marks the built-in party: issuer by the user's domain,
+	// ImmutableID, the claim set of Entra Connect's rules.
+	Microsoft365 bool
+	TokenType    TokenType
+	// TokenLifetime is how long a token's conditions hold; at most 60 minutes.
+	TokenLifetime time.Duration
+	// FormActions are the origins that the hand-over page's CSP names; empty
+	// means the scheme source https: (see ui.md section 7).
+	FormActions []string
+}
+
+// SignInRequest is one protocol request in one shape. It is made by a protocol
+// handler after every check that needs no person, sealed into the sign-in page,
+// and read back when the page is posted.
+type SignInRequest struct {
+	// Protocol is wsfed or saml.
+	Protocol string
+	// Party is the relying party.
+	Party *RelyingParty
+	// Realm is the identifier exactly as the request named the party; audience
+	// and AppliesTo echo it.
+	Realm string
+	// ReplyTo is the registered address the answer goes to.
+	ReplyTo string
+	// State is wctx or RelayState byte for byte; HasState tells an empty value
+	// from an absent one.
+	State    string
+	HasState bool
+	// ForceLogin asks for credentials now, whatever session exists (wfresh=0,
+	// prompt=login, ForceAuthn).
+	ForceLogin bool
+	// MaxAge is the greatest age of the authentication; zero means no limit.
+	MaxAge time.Duration
+	// Passwords is true when the request demands a password sign-in as its
+	// method (wauth=…/password); a Kerberos session does not satisfy it.
+	Passwords bool
+	// LoginHint prefills the name field; never an identity.
+	LoginHint string
+	// CorrelationID is client-request-id when it has the form of a GUID.
+	CorrelationID string
+	// Query is the raw query of the request, for links that repeat it (language).
+	Query string
+	// Extra is what the protocol needs to answer and the flow does not (for SAML
+	// the request's id). It is sealed with the rest; keep it small.
+	Extra string
+}
+
+// Subject is a person who is signed in, with the facts of this session.
+type Subject struct {
+	Account *authn.Account
+	Method  authn.Method
+	// AuthenticatedAt is the true instant at which the method was performed.
+	AuthenticatedAt time.Time
+	// SessionStarted is when the sign-on session began.
+	SessionStarted time.Time
+	// Persistent is true when the person chose to stay signed in.
+	Persistent bool
+	// InsideNetwork is a fact of this request's client address.
+	InsideNetwork bool
+	// SessionIndex is a public name of the session, not its secret.
+	SessionIndex string
+}
+
+// Field is one hidden field of the hand-over form.
+type Field struct{ Name, Value string }
+
+// Answer is what a protocol sends to a relying party through the browser: a form
+// that posts itself. Action comes from the registry, never from a request.
+type Answer struct {
+	Action string
+	Fields []Field
+	// TokenID, KeyID, NameID and Issuer describe the token for the audit record.
+	TokenID, KeyID, NameID, Issuer string
+}
+
+// Responder makes a protocol's answer for a signed-in subject. Errors are
+// [*Error] where the person can be told more than "our side".
+type Responder interface {
+	Respond(ctx context.Context, req *SignInRequest, sub *Subject) (*Answer, error)
+}
+
+// Problem is a key of the error catalogue (ui.md section 5): the public half of
+// an error. Pages take their texts from it.
+type Problem string
+
+// The problems that have a page of their own. In-place messages of the sign-in
+// form are listed with package signin.
+const (
+	ProblemDisabled       Problem = "disabled"
+	ProblemAccountExpired Problem = "account_expired"
+	ProblemHours          Problem = "hours"
+	ProblemRestricted     Problem = "restricted"
+	ProblemNotReady       Problem = "not_ready"
+	ProblemNotAllowed     Problem = "not_allowed"
+	ProblemDirectory      Problem = "directory"
+	ProblemThrottled      Problem = "throttled"
+	ProblemBusy           Problem = "busy"
+	ProblemStale          Problem = "stale"
+	ProblemCookies        Problem = "cookies"
+	ProblemLoop           Problem = "loop"
+	ProblemUnknownParty   Problem = "unknown_party"
+	ProblemBadRequest     Problem = "bad_request"
+	ProblemMethod         Problem = "method"
+	ProblemNotFound       Problem = "notfound"
+	ProblemInternal       Problem = "internal"
+)
+
+// Error is an error with two audiences: Problem is what the person is told, Cause
+// what the log record says. Status is the HTTP status; zero means the problem's
+// usual one.
+type Error struct {
+	Problem Problem
+	Status  int
+	// Party is set once the relying party is known, for texts and "start again".
+	Party *RelyingParty
+	// RetryAfter fills {n} and the Retry-After header; zero means none.
+	RetryAfter time.Duration
+	// Cause is for logs and audit; it may hold request values, never secrets.
+	Cause error
+}
+
+// Error implements error; the text is for logs.
+func (e *Error) Error() string {
+	if e.Cause == nil {
+		return string(e.Problem)
+	}
+	return string(e.Problem) + ": " + e.Cause.Error()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// Refuse returns an [*Error] for a protocol request that is refused.
+func Refuse(p Problem, rp *RelyingParty, cause error) *Error {
+	return &Error{Problem: p, Party: rp, Cause: cause}
+}
+
+// ProblemOf returns the problem that err carries, [ProblemInternal] when none.
+func ProblemOf(err error) Problem {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Problem
+	}
+	return ProblemInternal
+}
