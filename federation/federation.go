@@ -141,6 +141,9 @@ const (
 	ProblemMethod         Problem = "method"
 	ProblemNotFound       Problem = "notfound"
 	ProblemInternal       Problem = "internal"
+	// ProblemChangeElsewhere: the password is right but has to be changed, and
+	// cannot be changed here.
+	ProblemChangeElsewhere Problem = "change_elsewhere"
 )
 
 // Error is an error with two audiences: Problem is what the person is told, Cause
@@ -153,6 +156,9 @@ type Error struct {
 	Party *RelyingParty
 	// RetryAfter fills {n} and the Retry-After header; zero means none.
 	RetryAfter time.Duration
+	// Retry is the sealed sign-in transaction with which "try again" and "start
+	// again" go on; package signin sets it. Empty means there is none.
+	Retry string
 	// Cause is for logs and audit; it may hold request values, never secrets.
 	Cause error
 }
