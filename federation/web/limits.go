@@ -1,0 +1,71 @@
+package web
+
+import (
+	"fmt"
+	"mime"
+	"net/http"
+	"strings"
+
+	"sallyport/federation"
+)
+
+// The sizes that a request's head may have. The listener's cap must fit a
+// Kerberos ticket of 65,535 bytes, which is 87,380 base64 characters; everything
+// else is held to less by the router.
+const (
+	listenerHeader = 128 << 10
+	routerHeader   = 16 << 10
+	// negotiateTarget lets 8 KiB of wctx through when every byte of it arrives
+	// percent-encoded.
+	negotiateTarget = 32 << 10
+)
+
+// limitHeader applies the route's caps to the request's head.
+func limitHeader(r *http.Request, rt *Route) *federation.Error {
+	size, target := 0, len(r.RequestURI)
+	for name, values := range r.Header {
+		if rt.Negotiate && name == "Authorization" {
+			continue
+		}
+		for _, v := range values {
+			size += len(name) + len(v) + 4
+		}
+	}
+	if rt.Negotiate {
+		if target > negotiateTarget {
+			return refuse(federation.ProblemBadRequest, http.StatusRequestURITooLong,
+				fmt.Sprintf("web: request target of %d bytes", target))
+		}
+	} else {
+		size += target
+	}
+	if size > routerHeader {
+		return refuse(federation.ProblemBadRequest, http.StatusRequestHeaderFieldsTooLarge,
+			fmt.Sprintf("web: request header of %d bytes", size))
+	}
+	if n := strings.Count(r.URL.RawQuery, "&") + 1; n > MaxParams {
+		return refuse(federation.ProblemBadRequest, 0, fmt.Sprintf("web: %d parameters in the query", n))
+	}
+	return nil
+}
+
+// limitBody caps the body, refuses one where none is expected, and multipart
+// everywhere: its parser writes to disk and no protocol here needs it.
+func limitBody(w http.ResponseWriter, r *http.Request, rt *Route) *federation.Error {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		if r.ContentLength != 0 {
+			w.Header().Set("Connection", "close")
+			return refuse(federation.ProblemBadRequest, http.StatusBadRequest, "web: body in a "+r.Method+" request")
+		}
+		return nil
+	}
+	if r.ContentLength > rt.Body {
+		return refuse(federation.ProblemBadRequest, http.StatusRequestEntityTooLarge,
+			fmt.Sprintf("web: body of %d bytes, at most %d are allowed", r.ContentLength, rt.Body))
+	}
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); strings.HasPrefix(kind, "multipart/") {
+		return refuse(federation.ProblemBadRequest, http.StatusUnsupportedMediaType, "web: multipart body")
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, rt.Body)
+	return nil
+}
