@@ -29,6 +29,7 @@ var ErrFault = errors.New("token: the signer returned a signature that does not 
 // [crypto.Signer] is.
 type Signer struct {
 	key   crypto.Signer
+	cert  *x509.Certificate
 	pub   *rsa.PublicKey
 	keyID string
 	// keyInfo is ds:KeyInfo and the end of ds:Signature, ready to append.
@@ -65,6 +66,7 @@ func NewSigner(key crypto.Signer, cert *x509.Certificate) (*Signer, error) {
 	thumb := sha1.Sum(cert.Raw) //nolint:gosec // see the import
 	s := &Signer{
 		key:     key,
+		cert:    cert,
 		pub:     pub,
 		keyID:   strings.ToUpper(hex.EncodeToString(thumb[:])),
 		keyInfo: keyInfoStart + base64.StdEncoding.EncodeToString(cert.Raw) + keyInfoEnd,
@@ -152,3 +154,9 @@ func (s *Signer) appendSignature(dst []byte, st *state, id string) ([]byte, erro
 	dst = base64.StdEncoding.AppendEncode(dst, sig)
 	return append(dst, s.keyInfo...), nil
 }
+
+// Is reports whether s signs for cert.
+func (s *Signer) Is(cert *x509.Certificate) bool { return s.cert.Equal(cert) }
+
+// Certificate returns the certificate whose key signs.
+func (s *Signer) Certificate() *x509.Certificate { return s.cert }
