@@ -1,0 +1,394 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is the settings file. The zero value is not usable; start from
+// [Default], or read a file with [Load].
+type Config struct {
+	// Issuer is the service's own name in tokens and metadata (entityID), any
+	// absolute URI. Default: http://HOST/adfs/services/trust with the host of
+	// public_url, which is what AD FS uses. A farm that is replaced keeps its
+	// value.
+	Issuer string `yaml:"issuer"`
+	// PublicURL is the address that browsers use, https and without a path, for
+	// example https://sts.contoso.test. Every link, redirect and cookie is made
+	// from it and never from a request. Required.
+	PublicURL string `yaml:"public_url"`
+	// Listen is the address of the public listener. Default ":8443".
+	Listen string `yaml:"listen"`
+	// TLS is the listener's own certificate, which is not the one that signs.
+	TLS TLS `yaml:"tls"`
+	// Proxy names the reverse proxies whose forwarding headers are believed.
+	Proxy Proxy `yaml:"proxy"`
+	// Networks names the organisation's own networks.
+	Networks Networks `yaml:"networks"`
+	// Microsoft365 is the built-in relying party.
+	Microsoft365 Microsoft365 `yaml:"microsoft365"`
+	// Directory is Active Directory, which decides about every password. Required.
+	Directory Directory `yaml:"directory"`
+	// Sessions says where sign-on sessions are kept. Required.
+	Sessions Sessions `yaml:"sessions"`
+	// Signing is the key that signs tokens. Required.
+	Signing Signing `yaml:"signing"`
+	// Lockout keeps guessing below the directory's own lockout.
+	Lockout Lockout `yaml:"lockout"`
+	// RelyingParties are further parties, registered by hand.
+	RelyingParties []RelyingParty `yaml:"relying_parties"`
+	// SigninPage is the look and the words of the pages.
+	SigninPage SigninPage `yaml:"signin_page"`
+	// Audit says where the audit trail goes.
+	Audit Audit `yaml:"audit"`
+	// Ops is what operators see.
+	Ops Ops `yaml:"ops"`
+
+	// Path is the absolute path of the file, empty for settings made in code.
+	Path string `yaml:"-"`
+
+	dir string
+	at  map[string]position
+}
+
+// TLS is the public listener's certificate. Exactly one of the three ways must
+// be chosen.
+type TLS struct {
+	// CertificateFile is PEM: the certificate and its chain. It is read again
+	// when it changes.
+	CertificateFile string `yaml:"certificate_file"`
+	// KeyFile is its private key (PEM), not readable by others.
+	KeyFile string `yaml:"key_file"`
+	// Generate makes an ECDSA P-256 certificate at each start, signed by nobody:
+	// for a reverse proxy that does not verify, or for a first try. Default false.
+	Generate bool `yaml:"generate"`
+	// PlainHTTP switches TLS off: only on a loopback address, with a reverse
+	// proxy on the same machine named in proxy.trusted. Default false.
+	PlainHTTP bool `yaml:"plain_http"`
+}
+
+// Proxy is the reverse proxies in front.
+type Proxy struct {
+	// Trusted are the addresses (CIDR) of the proxies. Only from them are
+	// X-Forwarded-For, -Proto and -Host believed; from anybody else they are
+	// removed. Default: nobody.
+	Trusted []netip.Prefix `yaml:"trusted"`
+}
+
+// Networks is the organisation's own networks.
+type Networks struct {
+	// Inside are the corporate networks (CIDR) as the gateway sees them. A person
+	// there gets insidecorporatenetwork = true in the token, on which Conditional
+	// Access may build. Default: nobody is inside.
+	Inside []netip.Prefix `yaml:"inside"`
+}
+
+// Microsoft365 is the built-in party urn:federation:MicrosoftOnline.
+type Microsoft365 struct {
+	// Domains are the federated domains with settings of their own at Microsoft;
+	// sub-domains that inherit are not listed. Empty: the party is off.
+	Domains []FederatedDomain `yaml:"domains"`
+	// Cloud is global, usgov or china. Default global.
+	Cloud string `yaml:"cloud"`
+	// ReplyURLs replaces the built-in list of Microsoft's addresses that a token
+	// may be posted to. Default: what belongs to the cloud.
+	ReplyURLs []string `yaml:"reply_urls"`
+	// TokenLifetime is how long a token holds, 5m to 60m. Default 60m.
+	TokenLifetime time.Duration `yaml:"token_lifetime"`
+}
+
+// FederatedDomain is one domain that Microsoft Entra ID federates.
+type FederatedDomain struct {
+	// Name is the domain as Entra knows it. Required.
+	Name string `yaml:"name"`
+	// Issuer is the issuerUri that Entra has for it, compared as a string.
+	// Default: with one domain the service's issuer, with several
+	// http://NAME/adfs/services/trust/.
+	Issuer string `yaml:"issuer"`
+	// Anchor is what Entra Connect uses as the ImmutableID: consistency-guid
+	// (mS-DS-ConsistencyGuid when set, else objectGUID) or object-guid. Default
+	// consistency-guid.
+	Anchor string `yaml:"anchor"`
+	// Protocol is wsfed. Default wsfed.
+	Protocol string `yaml:"protocol"`
+}
+
+// Directory is Active Directory Domain Services.
+type Directory struct {
+	// Domains are the AD domains whose users sign in. Required.
+	Domains []Domain `yaml:"domains"`
+	// AllowBareNames lets people sign in with a name that has neither a domain
+	// nor an @. Default false.
+	AllowBareNames bool `yaml:"allow_bare_names"`
+	// DefaultDomain is the domain of bare names. Default: the only domain.
+	DefaultDomain string `yaml:"default_domain"`
+	// CAFile holds the roots (PEM) that the domain controllers' certificates are
+	// verified against. Default: the system's roots. Verification has no switch.
+	CAFile string `yaml:"ca_file"`
+	// ServiceAccount reads accounts. It needs no right to write. Required.
+	ServiceAccount ServiceAccount `yaml:"service_account"`
+	// Limits are the sizes and times of the connection pools for each DC.
+	Limits Limits `yaml:"limits"`
+}
+
+// Domain is one AD domain.
+type Domain struct {
+	// Name is the DNS name, for example corp.contoso.test. Required.
+	Name string `yaml:"name"`
+	// NetBIOS is the short name, for example CONTOSO. Required.
+	NetBIOS string `yaml:"netbios"`
+	// Servers are the domain controllers, as URLs by the name in their
+	// certificates: ldaps://dc1.corp.contoso.test, or ldap+starttls:// where port
+	// 636 is closed. Default: found by DNS.
+	Servers []Server `yaml:"servers"`
+	// BaseDN is where accounts are looked for. Default: the domain's root.
+	BaseDN string `yaml:"base_dn"`
+	// UPNSuffixes are what stands behind the @ in this domain's user principal
+	// names, besides Name. Default: none.
+	UPNSuffixes []string `yaml:"upn_suffixes"`
+	// AllowRODC lets read-only domain controllers check passwords. Default false.
+	AllowRODC bool `yaml:"allow_rodc"`
+}
+
+// Server is one domain controller: in the file a URL alone, or url and address.
+type Server struct {
+	// URL is ldaps://NAME[:PORT] or ldap+starttls://NAME[:PORT]. Required.
+	URL string `yaml:"url"`
+	// Address is dialled instead of the name, ADDRESS:PORT; the certificate is
+	// still judged by the name. Default: the name is looked up.
+	Address string `yaml:"address"`
+}
+
+// ServiceAccount is the account that searches.
+type ServiceAccount struct {
+	// Name is a user principal name, DOMAIN\name or a DN. Required.
+	Name string `yaml:"name"`
+	// PasswordFile holds its password. One of the two is required.
+	PasswordFile string `yaml:"password_file"`
+	// PasswordEnv names an environment variable that holds it instead.
+	PasswordEnv string `yaml:"password_env"`
+	// PreviousPasswordFile holds the password before, so that a change needs no
+	// minute in which neither works. Default: none.
+	PreviousPasswordFile string `yaml:"previous_password_file"`
+}
+
+// Limits are pool sizes and times for each domain controller. The defaults stay
+// below what Windows allows; see the settings reference.
+type Limits struct {
+	// BindMax is how many user binds run at once. Default 16.
+	BindMax int `yaml:"bind_max"`
+	// BindMin is how many bind connections are kept ready. Default 2.
+	BindMin int `yaml:"bind_min"`
+	// ServiceMax is how many searches run at once. Default 4.
+	ServiceMax int `yaml:"service_max"`
+	// Idle closes a connection that nobody used for so long; below the 300 s that
+	// hardened DCs use. Default 240s.
+	Idle time.Duration `yaml:"idle"`
+	// Age closes a connection of that age, ±10 %. Default 60m.
+	Age time.Duration `yaml:"age"`
+	// Dial bounds TCP and TLS. Default 2s.
+	Dial time.Duration `yaml:"dial"`
+	// Bind bounds one bind. Default 3s.
+	Bind time.Duration `yaml:"bind"`
+	// Search bounds one search. Default 3s.
+	Search time.Duration `yaml:"search"`
+	// Wait bounds the wait for a free connection. Default 1s.
+	Wait time.Duration `yaml:"wait"`
+	// Attempt bounds all of it together. Default 5s.
+	Attempt time.Duration `yaml:"attempt"`
+}
+
+// Sessions is the sign-on sessions.
+type Sessions struct {
+	// Store is redis, or memory, which declares that there is one instance only.
+	// Required, no default.
+	Store string `yaml:"store"`
+	// Redis is used with store: redis.
+	Redis Redis `yaml:"redis"`
+	// SecretFile holds 32 random bytes as hex or base64, the same on every
+	// instance (openssl rand -hex 32). It seals sessions and sign-in pages.
+	// Required with redis; with memory a new one is made at each start.
+	SecretFile string `yaml:"secret_file"`
+	// SecretEnv names an environment variable that holds it instead.
+	SecretEnv string `yaml:"secret_env"`
+	// PreviousSecretFile still opens what was sealed before a change. Default: none.
+	PreviousSecretFile string `yaml:"previous_secret_file"`
+	// Idle ends a session that was not used for so long. Default 8h.
+	Idle time.Duration `yaml:"idle"`
+	// Absolute ends a session of that age, used or not. Default 8h.
+	Absolute time.Duration `yaml:"absolute"`
+	// KeepSignedIn is how long a session lasts when the person chose to stay
+	// signed in. Default 24h.
+	KeepSignedIn time.Duration `yaml:"keep_signed_in"`
+}
+
+// Redis is the shared store.
+type Redis struct {
+	// URL is rediss://HOST:PORT[/DB]; redis:// without TLS only on loopback.
+	// Required with store: redis. It holds no user and no password.
+	URL string `yaml:"url"`
+	// User is the ACL user. Default: Redis's own default user.
+	User string `yaml:"user"`
+	// PasswordFile holds its password.
+	PasswordFile string `yaml:"password_file"`
+	// PasswordEnv names an environment variable that holds it instead.
+	PasswordEnv string `yaml:"password_env"`
+	// CAFile holds the roots (PEM) for its certificate. Default: the system's.
+	CAFile string `yaml:"ca_file"`
+	// ServerName is the name expected in its certificate. Default: HOST.
+	ServerName string `yaml:"server_name"`
+	// KeyPrefix begins every key; the ACL pattern must allow it. Default
+	// "sallyport:".
+	KeyPrefix string `yaml:"key_prefix"`
+}
+
+// Signing is the token-signing key and certificate.
+type Signing struct {
+	// KeyFile is the private key (PEM), RSA of 2048, 3072 or 4096 bits, mode 0600
+	// in a directory that others cannot read. Required.
+	KeyFile string `yaml:"key_file"`
+	// CertificateFile is its certificate (PEM), which Microsoft Entra ID and other
+	// parties know. Required.
+	CertificateFile string `yaml:"certificate_file"`
+	// Generate makes both when neither file exists: a self-signed certificate for
+	// a year, as AD FS does. Only with sessions.store: memory, since several
+	// instances must sign with one key. Default false.
+	Generate bool `yaml:"generate"`
+	// KeyBits is the size of a generated key. Default 2048.
+	KeyBits int `yaml:"key_bits"`
+}
+
+// Lockout refuses guessing before the directory would lock the account.
+type Lockout struct {
+	// Threshold is how many wrong passwords an account may have in Window.
+	// Default 0: taken from the domain's policy, half of it and at least 2 below.
+	Threshold int `yaml:"threshold"`
+	// Window is how long a wrong password counts. Default 0: the domain's
+	// observation window, 30m where there is none.
+	Window time.Duration `yaml:"window"`
+	// LowestADThreshold is the lowest lockout threshold of any password settings
+	// object (PSO) in the forest, which the service account may not be able to
+	// read. Default 0: there is none.
+	LowestADThreshold int `yaml:"lowest_ad_threshold"`
+	// Unsafe accepts a threshold that is not below the directory's, so that
+	// strangers can lock accounts from outside. Default false.
+	Unsafe bool `yaml:"unsafe"`
+}
+
+// RelyingParty is one WS-Federation party.
+type RelyingParty struct {
+	// Key is a short stable name for metrics and logs: a-z, 0-9 and -. Required.
+	Key string `yaml:"key"`
+	// Name is what people read on the sign-in page. Required.
+	Name string `yaml:"name"`
+	// Protocol is wsfed. Default wsfed.
+	Protocol string `yaml:"protocol"`
+	// Identifiers are the exact strings (wtrealm) that name the party. Required.
+	Identifiers []string `yaml:"identifiers"`
+	// ReplyURLs are the only addresses that a token is posted to, the first by
+	// default. Required.
+	ReplyURLs []string `yaml:"reply_urls"`
+	// StartURL is where a person can start again. Default: none.
+	StartURL string `yaml:"start_url"`
+	// TokenType is saml11 or saml20. Default saml11.
+	TokenType string `yaml:"token_type"`
+	// TokenLifetime is how long a token holds, 5m to 60m. Default 60m.
+	TokenLifetime time.Duration `yaml:"token_lifetime"`
+	// FormActions are the origins that the party passes the browser on to after
+	// the post; with them the page's content security policy names exactly these
+	// and the reply address. Default: any https address.
+	FormActions []string `yaml:"form_actions"`
+}
+
+// SigninPage is the look and the words of the pages. HTML, CSS, script and fonts
+// of one's own are not offered.
+type SigninPage struct {
+	// Organisation is the name on the pages, 1 to 60 characters. Default: the host
+	// of public_url.
+	Organisation string `yaml:"organisation"`
+	// Languages are the offered languages, the first by default: en, nl, de, fr,
+	// es. Default: all five.
+	Languages []string `yaml:"languages"`
+	// LogoFile is PNG, WebP or SVG, at most 16 KB. Default: none.
+	LogoFile string `yaml:"logo_file"`
+	// LogoDarkFile replaces it in dark mode. Default: LogoFile.
+	LogoDarkFile string `yaml:"logo_dark_file"`
+	// Accent is the colour of the button, #rrggbb. White or black text on it needs
+	// a contrast of 4.5, it on the card 3. Default #0d5b6d.
+	Accent string `yaml:"accent"`
+	// AccentDark is the same in dark mode. Default #7ccbdb.
+	AccentDark string `yaml:"accent_dark"`
+	// HelpURL, PrivacyURL and ForgotPasswordURL are links: https:, mailto: or tel:.
+	HelpURL string `yaml:"help_url"`
+	// PrivacyURL is the link to the privacy statement.
+	PrivacyURL string `yaml:"privacy_url"`
+	// ForgotPasswordURL is where a password is reset.
+	ForgotPasswordURL string `yaml:"forgot_password_url"`
+	// HelpText is plain text for each language, at most 200 characters.
+	HelpText map[string]string `yaml:"help_text"`
+	// Banner is plain text above the form for each language, at most 120 characters.
+	Banner map[string]string `yaml:"banner"`
+	// KeepSignedIn is off (the box is empty), on (ticked) or hidden. Default off.
+	KeepSignedIn string `yaml:"keep_signed_in"`
+}
+
+// Audit is the audit trail.
+type Audit struct {
+	// File is where records go, one JSON object a line with a hash chain.
+	// Default: none.
+	File string `yaml:"file"`
+	// Stdout writes records to standard output as well. Default false; true when
+	// there is no file.
+	Stdout bool `yaml:"stdout"`
+	// Required lets no token leave unless a sink has accepted its record: a full
+	// disk then stops sign-in. Default false: records wait in bounded memory, and
+	// an alarm says so.
+	Required bool `yaml:"required"`
+	// NoSync leaves out the fsync before a token leaves: a power failure may then
+	// lose the last records. Default false.
+	NoSync bool `yaml:"no_sync"`
+	// RotateSize starts a new file at that size. Default 100MB.
+	RotateSize Size `yaml:"rotate_size"`
+	// RotateDaily starts a new file each day (UTC). Default true.
+	RotateDaily bool `yaml:"rotate_daily"`
+	// Buffer is how many records wait in memory while no sink takes them.
+	// Default 10000.
+	Buffer int `yaml:"buffer"`
+	// ChainKeyFile holds 32 random bytes as hex or base64. With it the chain can
+	// only be continued by who has the key. Default: a chain without key.
+	ChainKeyFile string `yaml:"chain_key_file"`
+}
+
+// Ops is the operators' side.
+type Ops struct {
+	// Listen has /healthz, /readyz and /metrics and changes nothing. Default
+	// 127.0.0.1:9464.
+	Listen string `yaml:"listen"`
+	// Control is the path of a unix socket (0600) for reload and profiles.
+	// Default: none.
+	Control string `yaml:"control"`
+	// Pprof offers profiles on the control socket. Default false.
+	Pprof bool `yaml:"pprof"`
+	// LogLevel is debug, info, warn or error. Default info.
+	LogLevel string `yaml:"log_level"`
+	// DrainTime is how long the instance stays up as not ready before it stops
+	// taking connections, so that a balancer can notice. Default 5s.
+	DrainTime time.Duration `yaml:"drain_time"`
+}
+
+// Default returns the settings that hold where the file says nothing.
+func Default() *Config {
+	return &Config{
+		Listen:       ":8443",
+		Microsoft365: Microsoft365{Cloud: "global", TokenLifetime: time.Hour},
+		Directory: Directory{Limits: Limits{
+			BindMax: 16, BindMin: 2, ServiceMax: 4, Idle: 240 * time.Second, Age: time.Hour,
+			Dial: 2 * time.Second, Bind: 3 * time.Second, Search: 3 * time.Second, Wait: time.Second, Attempt: 5 * time.Second,
+		}},
+		Sessions:   Sessions{Idle: 8 * time.Hour, Absolute: 8 * time.Hour, KeepSignedIn: 24 * time.Hour, Redis: Redis{KeyPrefix: "sallyport:"}},
+		Signing:    Signing{KeyBits: 2048},
+		SigninPage: SigninPage{Languages: []string{"en", "nl", "de", "fr", "es"}, Accent: "#0d5b6d", AccentDark: "#7ccbdb", KeepSignedIn: "off"},
+		Audit:      Audit{RotateSize: 100_000_000, RotateDaily: true, Buffer: 10000},
+		Ops:        Ops{Listen: "127.0.0.1:9464", LogLevel: "info", DrainTime: 5 * time.Second},
+	}
+}

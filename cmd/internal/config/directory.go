@@ -1,0 +1,165 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+)
+
+func (c *Config) validateDirectory(p *problems) {
+	d := c.Directory
+	if len(d.Domains) == 0 {
+		p.add("directory.domains", "is missing: name the Active Directory domain whose users sign in")
+	}
+	names := map[string]bool{}
+	for i, dom := range d.Domains {
+		key := at("directory.domains", i)
+		validateDomain(p, key, dom)
+		for _, n := range []struct{ field, value string }{{"name", dom.Name}, {"netbios", strings.ToUpper(dom.NetBIOS)}} {
+			if n.value != "" && names[n.value] {
+				p.add(key+"."+n.field, "%s is listed twice", n.value)
+			}
+			names[n.value] = true
+		}
+	}
+	if d.DefaultDomain != "" && !names[strings.ToLower(d.DefaultDomain)] {
+		p.add("directory.default_domain", "%s is not one of directory.domains", quote(d.DefaultDomain))
+	}
+	if d.AllowBareNames && d.DefaultDomain == "" {
+		p.add("directory.default_domain", "is missing: with several domains, say which one a name without domain belongs to")
+	}
+	validateServiceAccount(p, d.ServiceAccount)
+	validateLimits(p, d.Limits)
+}
+
+var netbios = regexp.MustCompile(`^[A-Za-z0-9!#$%&'()^_{}~-]{1,15}$`)
+
+func validateDomain(p *problems, key string, dom Domain) {
+	if msg := dnsName(dom.Name); msg != "" {
+		p.add(key+".name", "%s", msg)
+	}
+	switch {
+	case dom.NetBIOS == "":
+		p.add(key+".netbios", "is missing: write the short name, the part before \\ in CONTOSO\\alice")
+	case !netbios.MatchString(dom.NetBIOS):
+		p.add(key+".netbios", "%s: write 1 to 15 letters, digits or -, no dot", quote(dom.NetBIOS))
+	}
+	seen := map[string]bool{}
+	for j, s := range dom.Servers {
+		k := at(key+".servers", j)
+		if msg := serverURL(s.URL); msg != "" {
+			p.add(k, "%s", msg)
+		}
+		if seen[strings.ToLower(s.URL)+" "+s.Address] {
+			p.add(k, "%s is listed twice", quote(s.URL))
+		}
+		seen[strings.ToLower(s.URL)+" "+s.Address] = true
+		if s.Address != "" {
+			if ap, err := netip.ParseAddrPort(s.Address); err != nil || ap.Port() == 0 {
+				p.add(k+".address", "%s: write an IP address and a port, for example 10.1.2.3:636", quote(s.Address))
+			}
+		}
+	}
+	if dom.BaseDN != "" && !strings.Contains(dom.BaseDN, "=") {
+		p.add(key+".base_dn", "%s is not a DN: write for example OU=People,DC=corp,DC=contoso,DC=test", quote(dom.BaseDN))
+	}
+	for j, s := range dom.UPNSuffixes {
+		if msg := dnsName(s); msg != "" {
+			p.add(at(key+".upn_suffixes", j), "%s", msg)
+		}
+	}
+}
+
+func serverURL(raw string) string {
+	const help = "write the name that stands in the domain controller's certificate, for example ldaps://dc1.corp.contoso.test"
+	if raw == "" {
+		return "url is missing: " + help
+	}
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil || u.Opaque != "" || u.Host == "":
+		return quote(raw) + " is not an address: " + help
+	case u.User != nil:
+		return "holds a user: the service account has its own section"
+	case u.Scheme == "ldap":
+		return quote(raw) + " would send passwords in the clear: write ldaps://, or ldap+starttls:// where port 636 is closed"
+	case u.Scheme != "ldaps" && u.Scheme != "ldap+starttls":
+		return quote(raw) + ": " + help
+	case (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "":
+		return quote(raw) + " has something behind the name: " + help
+	case u.Port() == "3268" || (u.Port() == "389" && u.Scheme == "ldaps"):
+		return "port " + u.Port() + " is not an LDAPS port: leave it out for 636"
+	case badPort(u.Port()):
+		return "port " + u.Port() + " is not between 1 and 65535"
+	}
+	if _, err := netip.ParseAddr(u.Hostname()); err == nil {
+		return quote(raw) + " is an IP address, for which no certificate stands: " + help + " and put the address into address"
+	}
+	if msg := dnsName(u.Hostname()); msg != "" {
+		return msg
+	}
+	return ""
+}
+
+func validateServiceAccount(p *problems, a ServiceAccount) {
+	const key = "directory.service_account"
+	switch {
+	case a.Name == "":
+		p.add(key+".name", "is missing: write the account that reads the directory, for example svc-sallyport@corp.contoso.test")
+	case !strings.ContainsAny(a.Name, `@\=`):
+		p.add(key+".name", "%s has no domain: write name@domain, DOMAIN\\name or a DN", quote(a.Name))
+	}
+	if a.PasswordFile == "" && a.PasswordEnv == "" {
+		p.add(key+".password_file", "is missing: name the file that holds the account's password")
+	}
+	oneRef(p, key+".password", a.PasswordFile, a.PasswordEnv)
+}
+
+func validateLimits(p *problems, l Limits) {
+	const key = "directory.limits."
+	for _, n := range []struct {
+		name             string
+		value, low, high int
+	}{
+		{"bind_max", l.BindMax, 1, 64}, {"bind_min", l.BindMin, 0, 64}, {"service_max", l.ServiceMax, 1, 32},
+	} {
+		if n.value < n.low || n.value > n.high {
+			p.add(key+n.name, "%d is outside %d to %d", n.value, n.low, n.high)
+		}
+	}
+	if l.BindMin > l.BindMax {
+		p.add(key+"bind_min", "%d is above bind_max (%d)", l.BindMin, l.BindMax)
+	}
+	for _, d := range []struct {
+		name             string
+		value, low, high time.Duration
+	}{
+		{"idle", l.Idle, 10 * time.Second, 290 * time.Second}, {"age", l.Age, time.Minute, 24 * time.Hour},
+		{"dial", l.Dial, 100 * time.Millisecond, 30 * time.Second}, {"bind", l.Bind, 100 * time.Millisecond, 30 * time.Second},
+		{"search", l.Search, 100 * time.Millisecond, 30 * time.Second}, {"wait", l.Wait, 10 * time.Millisecond, 30 * time.Second},
+		{"attempt", l.Attempt, time.Second, time.Minute},
+	} {
+		if d.value < d.low || d.value > d.high {
+			p.add(key+d.name, "%s is outside %s to %s", d.value, short(d.low), short(d.high))
+		}
+	}
+	if l.Attempt < l.Bind {
+		p.add(key+"attempt", "%s is shorter than bind (%s)", l.Attempt, l.Bind)
+	}
+}
+
+// short writes 1h0m0s as 1h.
+func short(d time.Duration) string {
+	s := d.String()
+	s = strings.TrimSuffix(s, "0s")
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	if s == "" || !strings.ContainsAny(s[len(s)-1:], "hms") {
+		return fmt.Sprint(d)
+	}
+	return s
+}

@@ -1,0 +1,277 @@
+package config
+
+import (
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// validate checks what the types cannot say. Each message tells what to write.
+func (c *Config) validate(p *problems) {
+	c.validateFront(p)
+	c.validateMicrosoft365(p)
+	c.validateDirectory(p)
+	c.validateSessions(p)
+	c.validateSigning(p)
+	c.validateLockout(p)
+	c.validateParties(p)
+	c.validatePage(p)
+	c.validateAudit(p)
+	c.validateOps(p)
+	if len(c.Microsoft365.Domains) == 0 && len(c.RelyingParties) == 0 {
+		p.add("microsoft365.domains", "there is nobody to sign in for: name a federated domain here or a party under relying_parties")
+	}
+}
+
+func (c *Config) validateFront(p *problems) {
+	if msg := origin(c.PublicURL); c.PublicURL == "" {
+		p.add("public_url", "is missing: write the address that browsers use, for example https://sts.contoso.test")
+	} else if msg != "" {
+		p.add("public_url", "%s", msg)
+	}
+	if msg := identifier(c.Issuer); c.Issuer != "" && msg != "" {
+		p.add("issuer", "%s", msg)
+	}
+	if msg := listenAddress(c.Listen); msg != "" {
+		p.add("listen", "%s", msg)
+	}
+	c.validateTLS(p)
+}
+
+func (c *Config) validateTLS(p *problems) {
+	t := c.TLS
+	files := t.CertificateFile != "" || t.KeyFile != ""
+	switch ways := count(files, t.Generate, t.PlainHTTP); {
+	case ways == 0:
+		p.add("tls", "is missing: name certificate_file and key_file, or write generate: true, or plain_http: true behind a proxy on this machine")
+	case ways > 1:
+		p.add("tls", "choose one: certificate_file with key_file, or generate, or plain_http")
+	case files && t.KeyFile == "":
+		p.add("tls.key_file", "is missing beside certificate_file: name the certificate's private key")
+	case files && t.CertificateFile == "":
+		p.add("tls.certificate_file", "is missing beside key_file: name the certificate and its chain")
+	}
+	if !t.PlainHTTP {
+		return
+	}
+	if !loopback(c.Listen) {
+		p.add("tls.plain_http", "passwords would cross the network in the clear: listen on a loopback address (listen: 127.0.0.1:8080), or use TLS")
+	}
+	if len(c.Proxy.Trusted) == 0 {
+		p.add("tls.plain_http", "needs the proxy that ends TLS: name it in proxy.trusted, for example 127.0.0.1/32")
+	}
+}
+
+var clouds = []string{"global", "usgov", "china"}
+
+func (c *Config) validateMicrosoft365(p *problems) {
+	m := c.Microsoft365
+	choice(p, "microsoft365.cloud", m.Cloud, clouds)
+	lifetime(p, "microsoft365.token_lifetime", m.TokenLifetime)
+	for i, u := range m.ReplyURLs {
+		if msg := replyURL(u); msg != "" {
+			p.add(at("microsoft365.reply_urls", i), "%s", msg)
+		}
+	}
+	names, issuers := map[string]int{}, map[string]int{}
+	for i, d := range m.Domains {
+		key := at("microsoft365.domains", i)
+		if msg := dnsName(d.Name); msg != "" {
+			p.add(key+".name", "%s", msg)
+		} else if first, ok := names[d.Name]; ok {
+			p.add(key+".name", "%s is listed twice (first as number %d): keep one", d.Name, first+1)
+		} else {
+			names[d.Name] = i
+		}
+		if msg := identifier(d.Issuer); d.Issuer != "" && msg != "" {
+			p.add(key+".issuer", "%s", msg)
+		} else if first, ok := issuers[d.Issuer]; ok && d.Issuer != "" {
+			p.add(key+".issuer", "Microsoft Entra ID wants another issuer for each domain, and number %d has the same: write the issuerUri of this domain", first+1)
+		} else {
+			issuers[d.Issuer] = i
+		}
+		choice(p, key+".anchor", d.Anchor, []string{"consistency-guid", "object-guid"})
+		protocol(p, key+".protocol", d.Protocol)
+	}
+}
+
+func protocol(p *problems, key, value string) {
+	if value == "saml" || value == "saml2" || value == "samlp" {
+		p.add(key, "not available in this version: SAML 2.0. Write wsfed, or take the line out")
+		return
+	}
+	choice(p, key, value, []string{"wsfed"})
+}
+
+func lifetime(p *problems, key string, d time.Duration) {
+	if d < 5*time.Minute || d > time.Hour {
+		p.add(key, "%s is outside 5m to 60m", d)
+	}
+}
+
+func (c *Config) validateSessions(p *problems) {
+	s := c.Sessions
+	switch s.Store {
+	case "":
+		p.add("sessions.store", "is missing and has no default: write redis, or memory if there is one instance only")
+	case "redis":
+		c.validateRedis(p)
+		if s.SecretFile == "" && s.SecretEnv == "" {
+			p.add("sessions.secret_file", "is missing: all instances share 32 random bytes; openssl rand -hex 32 makes them")
+		}
+	case "memory":
+		if s.Redis != Default().Sessions.Redis {
+			p.add("sessions.redis", "stands beside store: memory: take it out, or write store: redis")
+		}
+	default:
+		choice(p, "sessions.store", s.Store, []string{"redis", "memory"})
+	}
+	oneRef(p, "sessions.secret", s.SecretFile, s.SecretEnv)
+	if s.PreviousSecretFile != "" && s.SecretFile == "" && s.SecretEnv == "" {
+		p.add("sessions.previous_secret_file", "stands without secret_file: name the current secret as well")
+	}
+	if s.Idle < time.Minute {
+		p.add("sessions.idle", "%s is shorter than a minute: people would sign in again and again", s.Idle)
+	}
+	if s.Absolute < s.Idle {
+		p.add("sessions.absolute", "%s is shorter than sessions.idle (%s): write at least that", s.Absolute, s.Idle)
+	}
+	if s.KeepSignedIn < s.Absolute {
+		p.add("sessions.keep_signed_in", "%s is shorter than sessions.absolute (%s): write at least that", s.KeepSignedIn, s.Absolute)
+	}
+	if most := 90 * 24 * time.Hour; s.KeepSignedIn > most {
+		p.add("sessions.keep_signed_in", "%s is longer than 90 days (2160h)", s.KeepSignedIn)
+	}
+}
+
+func (c *Config) validateRedis(p *problems) {
+	r := c.Sessions.Redis
+	if r.URL == "" {
+		p.add("sessions.redis.url", "is missing: write rediss://HOST:PORT")
+	} else if msg := redisURL(r.URL); msg != "" {
+		p.add("sessions.redis.url", "%s", msg)
+	}
+	oneRef(p, "sessions.redis.password", r.PasswordFile, r.PasswordEnv)
+	if r.User != "" && r.PasswordFile == "" && r.PasswordEnv == "" {
+		p.add("sessions.redis.password_file", "is missing beside user: name the file with the user's password")
+	}
+	if r.ServerName != "" {
+		if _, err := netip.ParseAddr(r.ServerName); err != nil {
+			if msg := dnsName(r.ServerName); msg != "" {
+				p.add("sessions.redis.server_name", "%s", msg)
+			}
+		}
+	}
+	if strings.ContainsAny(r.KeyPrefix, "{}*?[]\\ ") {
+		p.add("sessions.redis.key_prefix", "%s holds one of { } * ? [ ] \\ or a space, which mean something to Redis: write a plain word and a colon", quote(r.KeyPrefix))
+	}
+}
+
+// oneRef refuses two references to one secret and a bad variable name.
+func oneRef(p *problems, key, file, env string) {
+	if file != "" && env != "" {
+		p.add(key+"_env", "stands beside %s_file: keep one of the two", key[strings.LastIndexByte(key, '.')+1:])
+	}
+	if env != "" && !envName.MatchString(env) {
+		p.add(key+"_env", "%s is not the name of an environment variable: write a name such as REDIS_PASSWORD, never the secret itself", quote(env))
+	}
+}
+
+var envName = regexp.MustCompile(`^[A-Z_][A-Z0-9_]{0,127}$`)
+
+func (c *Config) validateSigning(p *problems) {
+	s := c.Signing
+	if s.KeyFile == "" {
+		p.add("signing.key_file", "is missing: name the PEM file with the token-signing key")
+	}
+	if s.CertificateFile == "" {
+		p.add("signing.certificate_file", "is missing: name the PEM file with the token-signing certificate")
+	}
+	if s.KeyFile != "" && s.KeyFile == s.CertificateFile {
+		p.add("signing.certificate_file", "is the same file as key_file: certificate and key stand in two files")
+	}
+	if s.KeyFile != "" && s.KeyFile == c.TLS.KeyFile {
+		p.add("signing.key_file", "is the listener's key too: the key that signs tokens must not be used for anything else")
+	}
+	if !slices.Contains([]int{2048, 3072, 4096}, s.KeyBits) {
+		p.add("signing.key_bits", "write 2048, 3072 or 4096, not %d", s.KeyBits)
+	}
+	if s.Generate && c.Sessions.Store == "redis" {
+		p.add("signing.generate", "several instances would each make a key of their own, and Microsoft knows only one: make it once and copy it to each (see deploy/docs/keys.md)")
+	}
+}
+
+func (c *Config) validateLockout(p *problems) {
+	l := c.Lockout
+	if l.Threshold > 100 {
+		p.add("lockout.threshold", "%d wrong passwords are no protection: write at most 100", l.Threshold)
+	}
+	if l.Window != 0 && (l.Window < time.Minute || l.Window > 7*24*time.Hour) {
+		p.add("lockout.window", "%s is outside 1m to 168h", l.Window)
+	}
+	if l.LowestADThreshold > 999 {
+		p.add("lockout.lowest_ad_threshold", "%d is above 999, the directory's own limit", l.LowestADThreshold)
+	}
+	if l.Threshold > 0 && l.LowestADThreshold > 0 && l.Threshold >= l.LowestADThreshold && !l.Unsafe {
+		p.add("lockout.threshold", "%d is not below the directory's %d, so strangers could lock accounts from outside: write at most %d, or unsafe: true to accept that",
+			l.Threshold, l.LowestADThreshold, max(1, l.LowestADThreshold-2))
+	}
+}
+
+var partyKey = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
+
+func (c *Config) validateParties(p *problems) {
+	keys := map[string]bool{"microsoft365": true}
+	seen := map[string]string{"urn:federation:MicrosoftOnline": "the built-in party microsoft365"}
+	for i, rp := range c.RelyingParties {
+		key := at("relying_parties", i)
+		switch {
+		case rp.Key == "":
+			p.add(key+".key", "is missing: write a short name for metrics and logs, for example intranet")
+		case !partyKey.MatchString(rp.Key):
+			p.add(key+".key", "%s: write at most 40 of a-z, 0-9 and -", quote(rp.Key))
+		case keys[rp.Key]:
+			p.add(key+".key", "%s is taken: each party has its own", rp.Key)
+		}
+		keys[rp.Key] = true
+		c.validateParty(p, key, rp)
+		for j, id := range rp.Identifiers {
+			k := at(key+".identifiers", j)
+			if msg := identifier(id); msg != "" {
+				p.add(k, "%s", msg)
+			}
+			if owner, ok := seen[id]; ok {
+				p.add(k, "%s already names %s: an identifier leads to one party", quote(id), owner)
+			}
+			seen[id] = "the party " + rp.Key
+		}
+	}
+}
+
+func (c *Config) validateParty(p *problems, key string, rp RelyingParty) {
+	plainText(p, key+".name", rp.Name, 1, maxOrganisation)
+	protocol(p, key+".protocol", rp.Protocol)
+	choice(p, key+".token_type", rp.TokenType, []string{"saml11", "saml20"})
+	lifetime(p, key+".token_lifetime", rp.TokenLifetime)
+	if len(rp.Identifiers) == 0 {
+		p.add(key+".identifiers", "is missing: list the exact wtrealm values")
+	}
+	if len(rp.ReplyURLs) == 0 {
+		p.add(key+".reply_urls", "is missing: list the addresses that a token may be posted to")
+	}
+	for j, u := range rp.ReplyURLs {
+		if msg := replyURL(u); msg != "" {
+			p.add(at(key+".reply_urls", j), "%s", msg)
+		}
+	}
+	if msg := httpsURL(rp.StartURL); rp.StartURL != "" && msg != "" {
+		p.add(key+".start_url", "%s", msg)
+	}
+	for j, o := range rp.FormActions {
+		if msg := origin(o); msg != "" {
+			p.add(at(key+".form_actions", j), "%s", msg)
+		}
+	}
+}
