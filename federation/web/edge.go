@@ -80,7 +80,7 @@ func New(cfg Config, mounts ...Mount) (*Edge, error) {
 	}
 	e.slots = make(chan struct{}, cfg.MaxInFlight)
 	if e.pages == nil {
-		e.pages = plainPage
+		e.pages = plainPage{}
 	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
@@ -244,7 +244,7 @@ func (e *Edge) guard(w *recorder, r *http.Request, info *Info, f func()) (err er
 			if v := recover(); v != nil {
 				err = errors.Join(p, failed(v))
 				if w.status == 0 {
-					_ = plainPage(w, r, info, fe)
+					plainPage{}.Error(w, r, info, fe)
 				}
 			}
 		}()
@@ -321,7 +321,7 @@ func methodName(m string) string {
 // stand inside another page. A client that omits it gains nothing.
 func framed(h http.Header) bool {
 	switch h.Get("Sec-Fetch-Dest") {
-	case "iframe", "frame", "embed", "object":
+	case "iframe", "frame", "embed", "object", "fencedframe":
 		return true
 	default:
 		return false

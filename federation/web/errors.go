@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"strconv"
 
@@ -11,9 +10,11 @@ import (
 )
 
 // ErrorPage writes the page for e with the status that [Status] gives. It tells
-// the person nothing but what e.Problem stands for. When it returns an error
-// before it wrote anything, the edge answers with constant text.
-type ErrorPage func(w http.ResponseWriter, r *http.Request, info *Info, e *federation.Error) error
+// the person nothing but what e.Problem stands for. When it writes nothing, the
+// edge answers with constant text.
+type ErrorPage interface {
+	Error(w http.ResponseWriter, r *http.Request, info *Info, e *federation.Error)
+}
 
 // Status returns the HTTP status of e: its own, or its problem's usual one.
 func Status(e *federation.Error) int {
@@ -31,6 +32,8 @@ func Status(e *federation.Error) int {
 	case federation.ProblemStale, federation.ProblemCookies, federation.ProblemLoop, federation.ProblemUnknownParty,
 		federation.ProblemBadRequest, federation.ProblemMethod:
 		return http.StatusBadRequest
+	case federation.ProblemChangeElsewhere:
+		return http.StatusOK
 	case federation.ProblemNotFound:
 		return http.StatusNotFound
 	default:
@@ -61,11 +64,13 @@ func public(err error) *federation.Error {
 }
 
 // plainPage is the page of last resort: constant text and the reference.
-func plainPage(w http.ResponseWriter, _ *http.Request, info *Info, e *federation.Error) error {
+type plainPage struct{}
+
+// Error implements [ErrorPage].
+func (plainPage) Error(w http.ResponseWriter, _ *http.Request, info *Info, e *federation.Error) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(Status(e))
-	_, err := w.Write([]byte(http.StatusText(Status(e)) + "\nReference: " + info.Reference + "\n"))
-	return err
+	_, _ = w.Write([]byte(http.StatusText(Status(e)) + "\nReference: " + info.Reference + "\n"))
 }
 
 // fail answers with the page for e. The connection is closed after an answer to a
@@ -87,10 +92,8 @@ func (e *Edge) fail(w *recorder, r *http.Request, info *Info, fe *federation.Err
 	case http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusRequestHeaderFieldsTooLarge:
 		h.Set("Connection", "close")
 	}
-	if err := e.pages(w, r, info, fe); err != nil {
-		e.log.Error("error page", slog.String("ref", info.Reference), slog.String("error", err.Error()))
-		if w.status == 0 {
-			_ = plainPage(w, r, info, fe)
-		}
+	e.pages.Error(w, r, info, fe)
+	if w.status == 0 {
+		plainPage{}.Error(w, r, info, fe)
 	}
 }

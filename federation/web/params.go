@@ -117,3 +117,17 @@ func Form(r *http.Request) (Params, error) {
 	r.Form = r.PostForm
 	return params, nil
 }
+
+// Encode returns p as a query, in order.
+func (p Params) Encode() string {
+	var b strings.Builder
+	for i := range p {
+		if i > 0 {
+			b.WriteByte('&')
+		}
+		b.WriteString(url.QueryEscape(p[i].Name))
+		b.WriteByte('=')
+		b.WriteString(url.QueryEscape(p[i].Value))
+	}
+	return b.String()
+}
