@@ -1,0 +1,130 @@
+package signin
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"sallyport/authn/audit"
+	"sallyport/authn/session"
+	"sallyport/federation"
+	"sallyport/federation/signin/pages"
+	"sallyport/federation/web"
+)
+
+const levelInfo = slog.LevelInfo
+
+func str(key, value string) slog.Attr { return slog.String(key, value) }
+
+// partyName is how a session remembers a party: with the protocol that it speaks.
+func partyName(req *federation.SignInRequest) string { return req.Protocol + ":" + req.Party.Key }
+
+// sessionIndex is a public name of a session that does not tell its secret.
+func sessionIndex(id session.ID) string {
+	sum := sha256.Sum256(append([]byte("sallyport session index "), id[:]...))
+	return hex.EncodeToString(sum[:16])
+}
+
+// answer makes the token, has it recorded, and hands it over.
+func (f *Flow) answer(w http.ResponseWriter, r *http.Request, req *federation.SignInRequest, sub *federation.Subject) error {
+	page, err := f.issue(w, r, req, sub)
+	if err != nil {
+		return f.again(err, req)
+	}
+	f.metrics.pages.WithLabelValues("handover").Inc()
+	return f.cfg.Pages.HandOver(w, r, *page)
+}
+
+// issue returns the hand-over page of a token whose audit record was taken. On
+// error no token may leave.
+func (f *Flow) issue(w http.ResponseWriter, r *http.Request, req *federation.SignInRequest, sub *federation.Subject) (*pages.HandOver, error) {
+	ctx := r.Context()
+	count := func(result string) { f.metrics.tokens.WithLabelValues(req.Protocol, req.Party.Key, result).Inc() }
+	if !f.passLoop(w, r, req.Party.Key) {
+		count("loop")
+		f.refused(ctx, req, sub, "loop", nil)
+		return nil, federation.Refuse(federation.ProblemLoop, req.Party, errors.New("signin: too many tokens for one party in a row"))
+	}
+	done := f.metrics.step("token")
+	ans, err := f.cfg.Responders[req.Protocol].Respond(ctx, req, sub)
+	done()
+	if err != nil {
+		problem := federation.ProblemOf(err)
+		result := "refused"
+		if problem == federation.ProblemInternal {
+			result = "error"
+		}
+		count(result)
+		f.refused(ctx, req, sub, string(problem), err)
+		return nil, fmt.Errorf("signin: no token: %w", err)
+	}
+	page := &pages.HandOver{Party: req.Party.Name, Action: ans.Action, Fields: ans.Fields, FormActions: req.Party.FormActions}
+	if err := page.Validate(); err != nil {
+		count("error")
+		return nil, federation.Refuse(federation.ProblemBadRequest, req.Party, err)
+	}
+	e := f.event(ctx, audit.TokenIssued, req, sub)
+	e.TokenID, e.KeyID, e.Subject, e.Issuer = ans.TokenID, ans.KeyID, ans.NameID, ans.Issuer
+	done = f.metrics.step("audit")
+	err = f.cfg.Audit.Record(ctx, e)
+	done()
+	if err != nil {
+		count("audit")
+		return nil, fmt.Errorf("signin: no token without its audit record: %w", err)
+	}
+	count("issued")
+	return page, nil
+}
+
+// event describes a subject in an audit record.
+func (f *Flow) event(ctx context.Context, code audit.Code, req *federation.SignInRequest, sub *federation.Subject) *audit.Event {
+	e := &audit.Event{
+		Code: code, CorrelationID: req.CorrelationID, Protocol: req.Protocol, Party: req.Realm,
+		Account: sub.Account.ID.String(), AccountName: sub.Account.Name(), UPN: sub.Account.UPN, Method: sub.Method.String(),
+	}
+	f.complete(ctx, e)
+	return e
+}
+
+// complete adds the facts of the request.
+func (f *Flow) complete(ctx context.Context, e *audit.Event) {
+	info := web.From(ctx)
+	e.Time, e.Reference, e.Inside = f.cfg.Now(), info.Reference, info.Inside
+	if e.CorrelationID == "" {
+		e.CorrelationID = info.CorrelationID
+	}
+	if info.Client.IsValid() {
+		e.Client = info.Client.String()
+	}
+}
+
+// refused records that a person who is known got no token.
+func (f *Flow) refused(ctx context.Context, req *federation.SignInRequest, sub *federation.Subject, reason string, cause error) {
+	e := f.event(ctx, audit.TokenRefused, req, sub)
+	e.Reason = reason
+	if cause != nil {
+		e.Detail = cause.Error()
+	}
+	if err := f.cfg.Audit.Record(ctx, e); err != nil {
+		f.cfg.Logger.LogAttrs(ctx, slog.LevelError, "audit record lost", str("code", string(e.Code)), str("error", err.Error()))
+	}
+}
+
+// record writes an event on which no token depends; a loss is logged.
+func (f *Flow) record(ctx context.Context, e *audit.Event) {
+	f.complete(ctx, e)
+	if err := f.cfg.Audit.Record(ctx, e); err != nil {
+		f.cfg.Logger.LogAttrs(ctx, slog.LevelError, "audit record lost", str("code", string(e.Code)), str("error", err.Error()))
+	}
+}
+
+// storeDown reports that the session store did not answer; sign-in goes on.
+func (f *Flow) storeDown(ctx context.Context, step string, err error) {
+	f.metrics.sessions.WithLabelValues("unavailable").Inc()
+	f.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "session store did not answer",
+		str("step", step), str("error", err.Error()), str("ref", web.From(ctx).Reference))
+}

@@ -1,0 +1,115 @@
+package signin
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sallyport/authn"
+	"sallyport/authn/audit"
+	"sallyport/authn/session"
+	"sallyport/federation"
+	"sallyport/federation/signin/pages"
+)
+
+// Passwords is the one password pipeline. Verify is safe for concurrent use,
+// wipes the password, and records the attempt's audit event itself.
+type Passwords interface {
+	Verify(ctx context.Context, a authn.Attempt, c authn.Credentials) authn.Result
+}
+
+// Accounts reads an account for a session, from the directory or a cache of at
+// most 15 minutes. Errors carry a reason ([authn.ReasonOf]): UnknownUser when the
+// object is gone.
+type Accounts interface {
+	Account(ctx context.Context, domain string, id authn.GUID) (*authn.Account, error)
+}
+
+// Sealer seals what leaves the process and opens it again, on every instance.
+// Open fails for whatever Seal did not make with the same additional data.
+type Sealer interface {
+	Seal(dst, plaintext, aad []byte) []byte
+	Open(dst, sealed, aad []byte) ([]byte, error)
+}
+
+// Config holds what a Flow needs. All fields without a default are required.
+type Config struct {
+	Passwords Passwords
+	Sessions  session.Store
+	Accounts  Accounts
+	// Responders make the answers, by protocol (wsfed, saml).
+	Responders map[string]federation.Responder
+	// Parties finds a relying party by its key, nil when it is not registered
+	// (any more). Called for every request, so it may follow reloads.
+	Parties func(key string) *federation.RelyingParty
+	// CleanUp is the address that tells a party to end its session, empty for
+	// none. Default: for wsfed the first reply address with wa=wsignoutcleanup1.0.
+	CleanUp func(protocol string, rp *federation.RelyingParty) string
+	// Seal has the key of sign-in transactions (seal.PurposeTransaction).
+	Seal  Sealer
+	Audit audit.Recorder
+	Pages *pages.Set
+	// Home is the key of the party offered where no request names one. Default
+	// microsoft365.
+	Home string
+	// PageLifetime is how long a sign-in page may be posted. Default 1 h.
+	PageLifetime time.Duration
+	// Logger takes what audit records do not. Default: discarded.
+	Logger *slog.Logger
+	// Registerer takes the metrics. Default: none.
+	Registerer prometheus.Registerer
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
+}
+
+// Flow is the sign-in state machine. It is safe for concurrent use.
+type Flow struct {
+	cfg     Config
+	origins *http.CrossOriginProtection
+	metrics *metrics
+}
+
+// New returns a Flow.
+func New(cfg Config) (*Flow, error) {
+	var errs []error
+	need := func(ok bool, what string) {
+		if !ok {
+			errs = append(errs, errors.New("signin: "+what+" is missing"))
+		}
+	}
+	need(cfg.Passwords != nil, "password pipeline")
+	need(cfg.Sessions != nil, "session store")
+	need(cfg.Accounts != nil, "account reader")
+	need(cfg.Parties != nil, "registry of relying parties")
+	need(cfg.Seal != nil, "transaction seal")
+	need(cfg.Audit != nil, "audit recorder")
+	need(cfg.Pages != nil, "page set")
+	need(len(cfg.Responders) > 0, "responder")
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	if cfg.Home == "" {
+		cfg.Home = "microsoft365"
+	}
+	if cfg.PageLifetime <= 0 {
+		cfg.PageLifetime = time.Hour
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.CleanUp == nil {
+		cfg.CleanUp = cleanUpAddress
+	}
+	m, err := newMetrics(cfg.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	return &Flow{cfg: cfg, origins: http.NewCrossOriginProtection(), metrics: m}, nil
+}

@@ -1,0 +1,488 @@
+package signin_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"html"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"sallyport/authn"
+	"sallyport/authn/audit"
+	"sallyport/authn/seal"
+	"sallyport/authn/session"
+	"sallyport/federation"
+	"sallyport/federation/signin"
+	"sallyport/federation/signin/pages"
+	"sallyport/federation/web"
+)
+
+const rightPassword = "Right horse 1"
+
+var (
+	aliceID = authn.GUID{1, 2, 3, 4}
+	bobID   = authn.GUID{5, 6, 7, 8}
+	start   = time.Date(2026, 11, 25, 13, 32, 7, 0, time.UTC)
+)
+
+func alice() *authn.Account {
+	return &authn.Account{Domain: "corp.contoso.test", NetBIOS: "CONTOSO", ID: aliceID, UPN: "alice@contoso.test",
+		SAMAccountName: "alice", PwdLastSet: 133_000_000_000_000_000}
+}
+
+func bob() *authn.Account {
+	return &authn.Account{Domain: "corp.contoso.test", NetBIOS: "CONTOSO", ID: bobID, UPN: "bob@contoso.test",
+		SAMAccountName: "bob", PwdLastSet: 133_000_000_000_000_001}
+}
+
+// passwords is the pipeline's stand-in: reasons by user name.
+type passwords struct {
+	mu      sync.Mutex
+	reasons map[string]authn.Result
+	calls   []string
+	seen    [][]byte
+	at      func() time.Time
+}
+
+func (p *passwords) Verify(_ context.Context, a authn.Attempt, c authn.Credentials) authn.Result {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.calls = append(p.calls, c.Name)
+	p.seen = append(p.seen, append([]byte(nil), c.Password.Bytes()...))
+	ok := string(c.Password.Bytes()) == rightPassword
+	c.Password.Wipe()
+	if res, found := p.reasons[c.Name]; found {
+		return res
+	}
+	if !ok {
+		return authn.Result{Reason: authn.WrongPassword}
+	}
+	acc := alice()
+	if strings.Contains(strings.ToLower(c.Name), "bob") {
+		acc = bob()
+	}
+	return authn.Result{Reason: authn.Accepted, Account: acc, At: p.at()}
+}
+
+// accounts is the account reader's stand-in.
+type accounts struct {
+	mu  sync.Mutex
+	all map[authn.GUID]*authn.Account
+	err error
+}
+
+func (a *accounts) Account(_ context.Context, domain string, id authn.GUID) (*authn.Account, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.err != nil {
+		return nil, a.err
+	}
+	if acc, ok := a.all[id]; ok && acc.Domain == domain {
+		c := *acc
+		return &c, nil
+	}
+	return nil, &authn.Error{Reason: authn.UnknownUser}
+}
+
+func (a *accounts) change(id authn.GUID, f func(*authn.Account)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	f(a.all[id])
+}
+
+// responder makes tokens that tell whom they are for.
+type responder struct {
+	mu    sync.Mutex
+	err   error
+	count int
+	last  *federation.Subject
+}
+
+func (p *responder) Respond(_ context.Context, req *federation.SignInRequest, sub *federation.Subject) (*federation.Answer, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil {
+		return nil, p.err
+	}
+	p.count++
+	p.last = sub
+	fields := []federation.Field{{Name: "wa", Value: "wsignin1.0"}, {Name: "wresult", Value: "<token for=\"" + sub.Account.UPN + "\"/>"}}
+	if req.HasState {
+		fields = append(fields, federation.Field{Name: "wctx", Value: req.State})
+	}
+	return &federation.Answer{Action: req.ReplyTo, Fields: fields, TokenID: fmt.Sprintf("_t%d", p.count), NameID: "anchor", Issuer: "http://sts"}, nil
+}
+
+func (p *responder) issued() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.count
+}
+
+// trail keeps audit events.
+type trail struct {
+	mu     sync.Mutex
+	events []audit.Event
+	err    error
+}
+
+func (t *trail) Record(_ context.Context, e *audit.Event) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.err != nil {
+		return t.err
+	}
+	t.events = append(t.events, *e)
+	return nil
+}
+
+func (t *trail) find(code audit.Code) []audit.Event {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []audit.Event
+	for _, e := range t.events {
+		if e.Code == code {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// store wraps the memory store so that it can be taken down.
+type store struct {
+	session.Store
+	mu   sync.Mutex
+	down bool
+}
+
+func (s *store) setDown(down bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.down = down
+}
+
+func (s *store) broken() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down {
+		return fmt.Errorf("%w: no route", session.ErrUnavailable)
+	}
+	return nil
+}
+
+func (s *store) Create(ctx context.Context, x *session.Session) (session.ID, error) {
+	if err := s.broken(); err != nil {
+		return session.ID{}, err
+	}
+	return s.Store.Create(ctx, x)
+}
+
+func (s *store) Use(ctx context.Context, id session.ID, party string) (*session.Session, error) {
+	if err := s.broken(); err != nil {
+		return nil, err
+	}
+	return s.Store.Use(ctx, id, party)
+}
+
+func (s *store) Peek(ctx context.Context, id session.ID) (*session.Session, error) {
+	if err := s.broken(); err != nil {
+		return nil, err
+	}
+	return s.Store.Peek(ctx, id)
+}
+
+func (s *store) End(ctx context.Context, id session.ID) ([]string, error) {
+	if err := s.broken(); err != nil {
+		return nil, err
+	}
+	return s.Store.End(ctx, id)
+}
+
+func (s *store) Once(ctx context.Context, purpose, key string, ttl time.Duration) (bool, error) {
+	if err := s.broken(); err != nil {
+		return false, err
+	}
+	return s.Store.Once(ctx, purpose, key, ttl)
+}
+
+// lab is a flow behind a TLS server with everything around it.
+type lab struct {
+	t         *testing.T
+	flow      *signin.Flow
+	pages     *pages.Set
+	server    *httptest.Server
+	passwords *passwords
+	accounts  *accounts
+	responder *responder
+	trail     *trail
+	store     *store
+	parties   map[string]*federation.RelyingParty
+	request   func(r *http.Request) *federation.SignInRequest // changes what Begin gets
+
+	mu    sync.Mutex
+	now   time.Time
+	lasts error
+}
+
+func (l *lab) clock() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.now
+}
+
+func (l *lab) advance(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.now = l.now.Add(d)
+}
+
+// lastError is the error that the latest answer was made of.
+func (l *lab) lastError() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lasts
+}
+
+func newPages(t testing.TB, change func(*pages.Config)) *pages.Set {
+	t.Helper()
+	cfg := pages.Config{
+		Org: "Contoso", Host: "sts.contoso.test", ExampleUPN: "name@contoso.test", ExampleDown: `CONTOSO\name`,
+		Help:  map[string]string{"en": "Use your work account. The service desk never asks for your password."},
+		Links: pages.Links{Help: "https://help.contoso.test/", Privacy: "https://contoso.test/privacy", Forgot: "https://contoso.test/reset"},
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	set, err := pages.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+func newLab(t *testing.T, change func(*lab, *signin.Config)) *lab {
+	t.Helper()
+	l := &lab{t: t, now: start, parties: map[string]*federation.RelyingParty{
+		"microsoft365": {Key: "microsoft365", Name: "Microsoft 365", Identifiers: []string{federation.MicrosoftOnline},
+			ReplyURLs: []string{"https://login.example.test/login.srf"}, StartURL: "https://www.example.test/", Microsoft365: true},
+		"wiki": {Key: "wiki", Name: "Wiki & more", Identifiers: []string{"urn:wiki"}, ReplyURLs: []string{"https://wiki.example.test/signin?a=b"}},
+	}}
+	l.passwords = &passwords{reasons: map[string]authn.Result{}, at: l.clock}
+	l.accounts = &accounts{all: map[authn.GUID]*authn.Account{aliceID: alice(), bobID: bob()}}
+	l.responder, l.trail = &responder{}, &trail{}
+	l.store = &store{Store: session.NewMemory(session.Config{Now: l.clock})}
+	box, err := seal.New(seal.PurposeTransaction, seal.NewMaster())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.pages = newPages(t, nil)
+	cfg := signin.Config{
+		Passwords: l.passwords, Sessions: l.store, Accounts: l.accounts, Responders: map[string]federation.Responder{"wsfed": l.responder},
+		Parties: func(key string) *federation.RelyingParty { return l.parties[key] },
+		Seal:    box, Audit: l.trail, Pages: l.pages, Now: l.clock,
+	}
+	if change != nil {
+		change(l, &cfg)
+	}
+	l.pages = cfg.Pages
+	if l.flow, err = signin.New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	l.server = httptest.NewTLSServer(http.HandlerFunc(l.serve))
+	t.Cleanup(l.server.Close)
+	return l
+}
+
+// serve is a small stand-in of the edge and of a protocol's parser.
+func (l *lab) serve(w http.ResponseWriter, r *http.Request) {
+	info := &web.Info{Reference: "K7QF-3M9D", Start: l.clock(), CorrelationID: r.URL.Query().Get("client-request-id")}
+	r = r.WithContext(web.With(r.Context(), info))
+	err := l.route(w, r)
+	l.mu.Lock()
+	l.lasts = err
+	l.mu.Unlock()
+	if err == nil {
+		return
+	}
+	var fe *federation.Error
+	if !errors.As(err, &fe) {
+		fe = &federation.Error{Problem: federation.ProblemInternal, Cause: err}
+	}
+	if fe.Problem == federation.ProblemInternal {
+		l.t.Logf("internal: %v", err)
+	}
+	l.pages.Error(w, r, info, fe)
+}
+
+func (l *lab) route(w http.ResponseWriter, r *http.Request) error {
+	if strings.HasPrefix(r.URL.Path, pages.AssetPath) {
+		return l.pages.ServeAsset(w, r)
+	}
+	if own, err := signin.Owns(r); err != nil || own {
+		if err != nil {
+			return err
+		}
+		return l.flow.Continue(w, r)
+	}
+	q := r.URL.Query()
+	party := l.parties["microsoft365"]
+	if q.Get("wtrealm") == "urn:wiki" {
+		party = l.parties["wiki"]
+	}
+	switch q.Get("wa") {
+	case "wsignin1.0":
+		req := &federation.SignInRequest{Protocol: "wsfed", Party: party, Realm: party.Identifiers[0], ReplyTo: party.ReplyURLs[0],
+			State: q.Get("wctx"), HasState: q.Has("wctx"), LoginHint: q.Get("username"), ForceLogin: q.Get("wfresh") == "0"}
+		if l.request != nil {
+			l.request(r)
+		}
+		if m := q.Get("wfresh"); m != "" && m != "0" {
+			d, _ := time.ParseDuration(m + "m")
+			req.MaxAge = d
+		}
+		return l.flow.Begin(w, r, req)
+	case "wsignout1.0":
+		return l.flow.SignOut(w, r, &federation.SignOut{Protocol: "wsfed", ReplyTo: q.Get("checked")})
+	case "wsignoutcleanup1.0":
+		return l.flow.SignOut(w, r, &federation.SignOut{Protocol: "wsfed", Quiet: true})
+	}
+	return l.flow.Start(w, r)
+}
+
+// browser is one browser with its cookies; it does not follow redirects.
+type browser struct {
+	l      *lab
+	client *http.Client
+	header http.Header
+}
+
+func (l *lab) browser() *browser {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return &browser{l: l, header: http.Header{"Sec-Fetch-Site": {"same-origin"}, "Accept-Language": {"en"}}, client: &http.Client{
+		Jar:           jar,
+		Transport:     &http.Transport{TLSClientConfig: &tls.Config{RootCAs: l.server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// page is one answer.
+type page struct {
+	t      testing.TB
+	status int
+	header http.Header
+	body   string
+	cookie map[string]*http.Cookie
+}
+
+func (b *browser) do(r *http.Request) *page {
+	b.l.t.Helper()
+	for k, v := range b.header {
+		if r.Header[k] == nil {
+			r.Header[k] = v
+		}
+	}
+	res, err := b.client.Do(r)
+	if err != nil {
+		b.l.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		b.l.t.Fatal(err)
+	}
+	p := &page{t: b.l.t, status: res.StatusCode, header: res.Header, body: string(body), cookie: map[string]*http.Cookie{}}
+	for _, c := range res.Cookies() {
+		p.cookie[c.Name] = c
+	}
+	return p
+}
+
+func (b *browser) get(query string) *page {
+	b.l.t.Helper()
+	r, err := http.NewRequest(http.MethodGet, b.l.server.URL+"/adfs/ls/"+query, nil)
+	if err != nil {
+		b.l.t.Fatal(err)
+	}
+	return b.do(r)
+}
+
+const signInQuery = "?wa=wsignin1.0&wtrealm=urn%3afederation%3aMicrosoftOnline&wctx=LoginOptions%3D3%26estsredirect%3d2"
+
+// post sends our own form: pairs of name and value.
+func (b *browser) post(pairs ...string) *page {
+	b.l.t.Helper()
+	form := url.Values{}
+	for i := 0; i < len(pairs); i += 2 {
+		form.Add(pairs[i], pairs[i+1])
+	}
+	r, err := http.NewRequest(http.MethodPost, b.l.server.URL+"/adfs/ls/", strings.NewReader(form.Encode()))
+	if err != nil {
+		b.l.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return b.do(r)
+}
+
+// signIn goes the whole way with a password.
+func (b *browser) signIn(name string) *page {
+	b.l.t.Helper()
+	return b.post("t", b.get(signInQuery).token(), "username", name, "password", rightPassword)
+}
+
+func (b *browser) sessionCookie() string {
+	u, err := url.Parse(b.l.server.URL)
+	if err != nil {
+		b.l.t.Fatal(err)
+	}
+	for _, c := range b.client.Jar.Cookies(u) {
+		if c.Name == signin.SessionCookie {
+			return c.Value
+		}
+	}
+	return ""
+}
+
+var fieldPattern = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)">`)
+
+// field returns a hidden field's value as a browser would post it.
+func (p *page) field(name string) string {
+	p.t.Helper()
+	for _, m := range fieldPattern.FindAllStringSubmatch(p.body, -1) {
+		if m[1] == name {
+			return html.UnescapeString(m[2])
+		}
+	}
+	p.t.Fatalf("no hidden field %s in a page of status %d:\n%s", name, p.status, p.body)
+	return ""
+}
+
+func (p *page) token() string { p.t.Helper(); return p.field("t") }
+
+func (p *page) has(text string) bool { return strings.Contains(html.UnescapeString(p.body), text) }
+
+func (p *page) wants(status int, texts ...string) {
+	p.t.Helper()
+	if p.status != status {
+		p.t.Errorf("status %d, want %d\n%s", p.status, status, p.body)
+	}
+	for _, text := range texts {
+		if !p.has(text) {
+			p.t.Errorf("page (%d) lacks %q:\n%s", p.status, text, p.body)
+		}
+	}
+}
+
+func (p *page) isHandOver() bool { return strings.Contains(p.body, "data-autopost") }

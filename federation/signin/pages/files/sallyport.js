@@ -1,0 +1,57 @@
+// Enhancements only: every page does its work without this file.
+"use strict";
+(function () {
+  function each(selector, f) { Array.prototype.forEach.call(document.querySelectorAll(selector), f); }
+  function attr(e, name) { return e.getAttribute(name); }
+
+  // Show or hide a password. It is a password field again before it is sent.
+  each(".reveal", function (b) {
+    var field = document.getElementById(attr(b, "aria-controls"));
+    var off = [b.textContent, attr(b, "aria-label")], on = [attr(b, "data-on"), attr(b, "data-on-label")];
+    function show(yes) {
+      field.type = yes ? "text" : "password";
+      b.textContent = (yes ? on : off)[0];
+      b.setAttribute("aria-label", (yes ? on : off)[1]);
+    }
+    b.hidden = false;
+    b.parentNode.classList.add("can-reveal");
+    b.addEventListener("click", function () { show(field.type === "password"); });
+    field.form.addEventListener("submit", function () { show(false); });
+  });
+
+  // Caps Lock: the note is a live region and empty until there is something to say.
+  each("[data-caps]", function (note) {
+    document.getElementById(attr(note, "data-caps")).addEventListener("keyup", function (e) {
+      var text = e.getModifierState && e.getModifierState("CapsLock") ? attr(note, "data-text") : "";
+      if (note.textContent !== text) note.textContent = text;
+    });
+  });
+
+  // One form, one submission; a page out of the back-forward cache starts afresh.
+  each("form", function (f) {
+    f.addEventListener("submit", function (e) {
+      if (attr(f, "aria-busy") === "true") e.preventDefault();
+      f.setAttribute("aria-busy", "true");
+    });
+  });
+  window.addEventListener("pageshow", function (e) {
+    if (e.persisted) each("form", function (f) { f.removeAttribute("aria-busy"); });
+  });
+
+  // Hand the token over once; a visit by the back button waits for a hand.
+  each("form[data-autopost]", function (f) {
+    var visit = window.performance && performance.getEntriesByType && performance.getEntriesByType("navigation")[0];
+    if (visit && visit.type === "back_forward") return;
+    var late = f.querySelector(".late");
+    late.hidden = true;
+    setTimeout(function () { late.hidden = false; }, 4000);
+    HTMLFormElement.prototype.submit.call(f);
+  });
+
+  // After sign-out go on once the other services have answered, at most 3 s later.
+  each("a[data-next]", function (a) {
+    function go() { location.replace(a.href); }
+    window.addEventListener("load", go);
+    setTimeout(go, 3000);
+  });
+})();

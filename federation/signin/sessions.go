@@ -1,0 +1,178 @@
+package signin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"sallyport/authn/audit"
+	"sallyport/authn/session"
+	"sallyport/federation"
+	"sallyport/federation/signin/pages"
+)
+
+// begin starts the session of a person who has just proved who they are: always
+// under a new id. Without a store there is none, and sign-in goes on.
+func (f *Flow) begin(ctx context.Context, sub *federation.Subject) (session.ID, *session.Session) {
+	defer f.metrics.step("session")()
+	s := &session.Session{
+		Account: sub.Account.ID, Domain: sub.Account.Domain, Method: sub.Method,
+		AuthenticatedAt: sub.AuthenticatedAt, PwdLastSet: sub.Account.PwdLastSet, Persistent: sub.Persistent,
+	}
+	id, err := f.cfg.Sessions.Create(ctx, s)
+	if err != nil {
+		f.storeDown(ctx, "create", err)
+		sub.Persistent = false // a promise that could not be kept
+		return id, nil
+	}
+	sub.SessionStarted, sub.SessionIndex = s.StartedAt, sessionIndex(id)
+	return id, s
+}
+
+// answerNew issues the token of a new session, replaces the browser's old session
+// by it, and hands the token over.
+func (f *Flow) answerNew(w http.ResponseWriter, r *http.Request, t *transaction, sub *federation.Subject, id session.ID, s *session.Session) error {
+	page, err := f.issue(w, r, &t.req, sub)
+	if err != nil {
+		return err
+	}
+	ctx := r.Context()
+	parties := f.replace(ctx, r, sub)
+	if s == nil {
+		setCookie(w, SessionCookie, "", -1) // the old id must not come alive with the store
+	} else {
+		for _, party := range append(parties, partyName(&t.req)) {
+			if _, err := f.cfg.Sessions.Use(ctx, id, party); err != nil {
+				f.storeDown(ctx, "use", err)
+				break
+			}
+		}
+		age := s.Expires.Sub(s.StartedAt)
+		if !s.Persistent {
+			age = 0
+		}
+		setCookie(w, SessionCookie, id.Cookie(), age)
+		f.metrics.sessions.WithLabelValues("started").Inc()
+		e := f.event(ctx, audit.SessionStarted, &t.req, sub)
+		f.record(ctx, e)
+	}
+	f.metrics.pages.WithLabelValues("handover").Inc()
+	return f.cfg.Pages.HandOver(w, r, *page)
+}
+
+// replace ends the session that the browser had before. When it was the same
+// person's, the parties that know it are returned in the order of their use, so
+// that a later sign-out reaches them.
+func (f *Flow) replace(ctx context.Context, r *http.Request, sub *federation.Subject) []string {
+	old, ok := sessionID(r)
+	if !ok {
+		return nil
+	}
+	s, err := f.cfg.Sessions.Peek(ctx, old)
+	if err != nil {
+		if !errors.Is(err, session.ErrNone) {
+			f.storeDown(ctx, "peek", err)
+		}
+		return nil
+	}
+	parties, err := f.cfg.Sessions.End(ctx, old)
+	if err != nil && !errors.Is(err, session.ErrNone) {
+		f.storeDown(ctx, "end", err)
+	}
+	f.record(ctx, &audit.Event{Code: audit.SessionEnded, Account: s.Account.String(), Method: s.Method.String(), Reason: "replaced"})
+	if s.Account != sub.Account.ID {
+		return nil
+	}
+	for i, j := 0, len(parties)-1; i < j; i, j = i+1, j-1 {
+		parties[i], parties[j] = parties[j], parties[i]
+	}
+	return parties
+}
+
+// SignOut ends the browser's session for every instance, clears its cookie, and
+// tells the parties that know the session. It needs no proof of intent: the
+// protocol has none ([MS-MWBF] note 5).
+func (f *Flow) SignOut(w http.ResponseWriter, r *http.Request, out *federation.SignOut) error {
+	ctx := r.Context()
+	parties := f.end(ctx, r, out)
+	setCookie(w, SessionCookie, "", -1)
+	setCookie(w, loopCookie, "", -1)
+	if out.Quiet {
+		return nil
+	}
+	p := pages.SignedOut{Onward: out.ReplyTo, Party: out.Party}
+	if p.Party == nil {
+		p.Party = f.cfg.Parties(f.cfg.Home)
+	}
+	for _, name := range parties {
+		protocol, key, _ := strings.Cut(name, ":")
+		rp := f.cfg.Parties(key)
+		if rp == nil {
+			continue
+		}
+		if address := f.cfg.CleanUp(protocol, rp); address != "" {
+			p.Services = append(p.Services, rp.Name)
+			p.CleanUp = append(p.CleanUp, address)
+		}
+	}
+	if out.ReplyTo != "" && len(p.CleanUp) == 0 && r.Method == http.MethodGet {
+		w.Header().Set("Cache-Control", "no-store")
+		http.Redirect(w, r, out.ReplyTo, http.StatusSeeOther)
+		return nil
+	}
+	f.metrics.pages.WithLabelValues("signedout").Inc()
+	return f.cfg.Pages.SignedOut(w, r, p)
+}
+
+// end ends the session at the store and returns the parties that know it.
+func (f *Flow) end(ctx context.Context, r *http.Request, out *federation.SignOut) []string {
+	id, ok := sessionID(r)
+	if !ok {
+		return nil
+	}
+	s, err := f.cfg.Sessions.Peek(ctx, id)
+	if errors.Is(err, session.ErrNone) {
+		return nil
+	}
+	parties, endErr := f.cfg.Sessions.End(ctx, id)
+	if err := errors.Join(err, endErr); err != nil && !errors.Is(endErr, session.ErrNone) {
+		f.storeDown(ctx, "end", err)
+	}
+	f.metrics.sessions.WithLabelValues("ended").Inc()
+	e := &audit.Event{Code: audit.SessionEnded, Protocol: out.Protocol, CorrelationID: out.CorrelationID, Reason: "signed_out"}
+	if s != nil {
+		e.Account, e.Method = s.Account.String(), s.Method.String()
+	}
+	f.record(ctx, e)
+	return parties
+}
+
+// cleanUpAddress is where a WS-Federation party hears of a sign-out ([MS-MWBF]
+// 3.2.5.2): its first reply address.
+func cleanUpAddress(protocol string, rp *federation.RelyingParty) string {
+	if protocol != "wsfed" || len(rp.ReplyURLs) == 0 {
+		return ""
+	}
+	separator := "?"
+	if strings.Contains(rp.ReplyURLs[0], "?") {
+		separator = "&"
+	}
+	return rp.ReplyURLs[0] + separator + "wa=wsignoutcleanup1.0"
+}
+
+// Start answers the sign-in address without a request: who is signed in, or where
+// to begin.
+func (f *Flow) Start(w http.ResponseWriter, r *http.Request) error {
+	home := f.cfg.Parties(f.cfg.Home)
+	s, err := f.current(w, r, "")
+	if err != nil {
+		return err
+	}
+	if s == nil {
+		f.metrics.pages.WithLabelValues("start").Inc()
+		return f.cfg.Pages.Start(w, r, home)
+	}
+	f.metrics.pages.WithLabelValues("signedin").Inc()
+	return f.cfg.Pages.SignedIn(w, r, pages.SignedIn{User: displayName(s.account), Party: home})
+}
