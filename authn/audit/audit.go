@@ -27,6 +27,8 @@ const (
 	SessionEnded   Code = "SP301" // signed out, revoked, or ended by a check
 	ServiceStarted Code = "SP400"
 	ServiceStopped Code = "SP401"
+	EventsLost     Code = "SP402" // events did not fit into memory while a sink was dead
+	TrailOpened    Code = "SP403" // first record of each file: the chain goes on here
 	SettingsLoaded Code = "SP500"
 	SettingsBad    Code = "SP501" // a reload was refused; old settings stay
 	KeyLoaded      Code = "SP510"
