@@ -40,3 +40,23 @@ func BenchmarkSearch(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkServer drives the server by a client that only copies bytes, so that
+// the figure is nearly the server's own cost.
+func BenchmarkServer(b *testing.B) {
+	d := start(b, nil)
+	msg := bindMessage(1, identity(b, d, "alice").DN, password("alice"))
+	b.ReportAllocs()
+	b.SetParallelism(4)
+	b.RunParallel(func(pb *testing.PB) {
+		c := dialRaw(b, d, 0)
+		answer := make([]byte, 64)
+		for pb.Next() {
+			c.send(msg)
+			if n, err := c.c.Read(answer); err != nil || n < 18 || answer[17] != 0 {
+				b.Errorf("%v %x", err, answer[:n])
+				return
+			}
+		}
+	})
+}

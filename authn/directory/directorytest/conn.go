@@ -42,11 +42,13 @@ type conn struct {
 	pending atomic.Int64
 	silent  atomic.Bool // shared: the path forgot the connection
 	ended   atomic.Bool // shared
-	done    chan struct{}
+	once    sync.Once
+	gone    chan struct{} // closed with ended
+	done    chan struct{} // closed when run returns
 }
 
 func newConn(dc *DC, raw net.Conn, plain bool) *conn {
-	return &conn{dc: dc, raw: raw, plain: plain, nc: raw, done: make(chan struct{}), enc: encoder{long: !dc.d.cfg.Samba}}
+	return &conn{dc: dc, raw: raw, plain: plain, nc: raw, gone: make(chan struct{}), done: make(chan struct{}), enc: encoder{long: !dc.d.cfg.Samba}}
 }
 
 // end ends the connection from any goroutine.
@@ -71,6 +73,7 @@ func (c *conn) end(how End) {
 		c.wmu.Unlock()
 	}
 	c.ended.Store(true)
+	c.once.Do(func() { close(c.gone) })
 	_ = c.raw.Close()
 }
 
@@ -94,10 +97,15 @@ func (c *conn) violate(format string, args ...any) {
 func (c *conn) run() {
 	defer close(c.done)
 	defer c.raw.Close()
-	if f := c.dc.strike(OnAccept); f != nil && !c.accepted(f) {
+	f := c.dc.strike(OnAccept)
+	if f != nil && !c.accepted(f) {
 		return
 	}
 	if !c.plain && !c.handshake() {
+		return
+	}
+	if f != nil && f.Effect == Deaf {
+		<-c.gone
 		return
 	}
 	c.br = bufio.NewReaderSize(c.nc, 4096)
@@ -136,12 +144,16 @@ func (c *conn) hold(f *Fault) bool {
 		case <-t.C:
 		case <-c.done:
 			return false
+		case <-c.gone:
+			return false
 		}
 	}
 	if f.Gate != nil {
 		select {
 		case <-f.Gate:
 		case <-c.done:
+			return false
+		case <-c.gone:
 			return false
 		}
 	}

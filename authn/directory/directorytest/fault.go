@@ -63,6 +63,8 @@ const (
 	References
 	// Referral answers with code 10 and a referral to ldap://Diagnostic/.
 	Referral
+	// Deaf on accept completes the handshake and then never reads.
+	Deaf
 	// Doubled sends the first entry of a search twice under two names (judged).
 	Doubled
 )
@@ -139,6 +141,19 @@ func (f *armed) concerns(names []string) bool {
 		}
 	}
 	return false
+}
+
+// unjudged reports whether the fault takes the place of judging the request.
+func (f *Fault) unjudged() bool {
+	if f == nil {
+		return false
+	}
+	switch f.Effect {
+	case Disconnected, Result, Referral, Raw, HugeAttribute, Endless:
+		return true
+	default:
+		return false
+	}
 }
 
 // FalseReply is an answer to a bind that must not sign anybody in.

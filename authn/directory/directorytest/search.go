@@ -42,16 +42,13 @@ func (c *conn) serveSearch(req request) bool {
 	for _, ctl := range req.controls {
 		record.Controls = append(record.Controls, ctl.oid)
 	}
-	defer func() { d.rec.search(record) }()
-	for _, a := range s.attributes {
-		if a == "*" || a == "+" {
-			c.violate("search for attribute %q", a)
-			return false
-		}
-	}
-	if len(s.attributes) == 0 {
-		c.violate("search for all attributes")
+	if slices.Contains(s.attributes, "*") || slices.Contains(s.attributes, "+") || len(s.attributes) == 0 {
+		d.rec.search(record)
+		c.violate("search for all attributes: %q", s.attributes)
 		return false
+	}
+	if f.unjudged() {
+		d.rec.search(record)
 	}
 	if done, goOn := c.instead(f, req, opSearchDone); done {
 		return goOn
@@ -61,6 +58,7 @@ func (c *conn) serveSearch(req request) bool {
 	}
 	if oid := c.unknownCritical(req.controls); oid != "" {
 		record.Code = codeUnavailableCritical
+		d.rec.search(record)
 		c.enc.searchDone(req.id, codeUnavailableCritical, "", d.text("00002040: SvcErr: DSID-031401E7, problem 5010 (UNAVAIL_EXTENSION), data 0"), nil)
 		c.deliver(f, req.id)
 		c.violate("unknown critical control %s", oid)
@@ -70,6 +68,10 @@ func (c *conn) serveSearch(req request) bool {
 	a := c.search(s, req.controls)
 	d.mu.RUnlock()
 	record.Code, record.Entries = a.code, len(a.entries)
+	if a.referral != "" {
+		record.Code = codeReferral
+	}
+	d.rec.search(record)
 	c.writeAnswer(f, c.replyID(f, req.id), s, a)
 	return c.deliver(f, req.id)
 }

@@ -130,12 +130,15 @@ func (c *conn) serveBind(req request) bool {
 		DC: c.dc.Name, Conn: c.number, Name: b.name, Code: -1, Fast: c.fast, Faulty: f != nil, At: d.cfg.Now(),
 		Anonymous: b.name == "" || len(b.password) == 0,
 	}
-	defer func() { d.rec.bind(record) }()
+	if f.unjudged() { // the record stands before the client can know the answer
+		d.rec.bind(record)
+	}
 	if done, goOn := c.instead(f, req, opBindResponse); done {
 		return goOn
 	}
 	code, diagnostic := c.judge(b, &record)
 	record.Judged, record.Code = true, code
+	d.rec.bind(record)
 	if f != nil {
 		switch f.Effect {
 		case Diagnosed:
