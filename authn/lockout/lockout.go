@@ -98,7 +98,8 @@ func NormalName(typed string) string {
 	if len(typed) > 1024 {
 		typed = typed[:1024]
 	}
-	s := cases.Fold().String(norm.NFKC.String(strings.ToValidUTF8(typed, "\ufffd")))
+	s := norm.NFKC.String(strings.ToValidUTF8(typed, "\ufffd"))
+	s = norm.NFKC.String(cases.Fold().String(s))
 	if i := strings.LastIndexByte(s, '\\'); i >= 0 {
 		s = s[i+1:]
 	}

@@ -1,0 +1,501 @@
+package lockout_test
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"sallyport/authn"
+	"sallyport/authn/lockout"
+)
+
+const corp = "corp.contoso.test"
+
+var (
+	start = time.Date(2026, 11, 24, 10, 30, 0, 0, time.UTC)
+	home  = netip.MustParseAddr("198.51.100.7")
+)
+
+// desk is a gate with a clock and a domain whose own counter it keeps, as a
+// domain controller would.
+type desk struct {
+	t    testing.TB
+	now  time.Time
+	gate *lockout.Memory
+
+	mu     sync.Mutex
+	policy lockout.Policy
+	bad    int       // badPwdCount
+	last   time.Time // badPasswordTime
+	locked bool
+	asked  int
+}
+
+func newDesk(t testing.TB, policy lockout.Policy, cfg lockout.Config) *desk {
+	d := &desk{t: t, now: start, policy: policy}
+	cfg.Now = func() time.Time { d.mu.Lock(); defer d.mu.Unlock(); return d.now }
+	d.gate = lockout.NewMemory(cfg)
+	d.gate.SetPolicy(corp, &policy)
+	return d
+}
+
+func (d *desk) advance(by time.Duration) { d.mu.Lock(); d.now = d.now.Add(by); d.mu.Unlock() }
+
+// ask is the bind at the domain controller.
+func (d *desk) ask(right bool) authn.Reason {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked++
+	if d.now.Sub(d.last) >= d.policy.Window {
+		d.bad = 0
+	}
+	switch {
+	case d.locked:
+		return authn.LockedOut
+	case right:
+		d.bad = 0
+		return authn.Accepted
+	}
+	d.bad, d.last = d.bad+1, d.now
+	if d.policy.Threshold > 0 && d.bad >= d.policy.Threshold {
+		d.locked = true
+	}
+	return authn.WrongPassword
+}
+
+// try is one sign-in: gate, bind, settle. It returns the refusal, if any.
+func (d *desk) try(account byte, from netip.Addr, right bool) (authn.Reason, *lockout.Refused) {
+	a := lockout.Attempt{Domain: corp, Account: authn.GUID{account}, Client: from}
+	ticket, err := d.gate.Begin(d.t.Context(), a)
+	if err != nil {
+		var refused *lockout.Refused
+		if !errors.As(err, &refused) {
+			d.t.Errorf("Begin: %v", err)
+		}
+		return authn.Throttled, refused
+	}
+	reason := d.ask(right)
+	if err := d.gate.Settle(d.t.Context(), ticket, lockout.OutcomeOf(reason)); err != nil {
+		d.t.Errorf("Settle: %v", err)
+	}
+	return reason, nil
+}
+
+func address(n int) netip.Addr {
+	return netip.AddrFrom4([4]byte{203, byte(n >> 8), byte(n), 9})
+}
+
+// TestL01_StrangersCannotLockTheOwnerOut sends 10,000 wrong passwords from 200
+// addresses and then lets the owner sign in from a place of theirs.
+func TestL01_StrangersCannotLockTheOwnerOut(t *testing.T) {
+	d := newDesk(t, lockout.Policy{Threshold: 10, Window: 30 * time.Minute}, lockout.Config{})
+	if r, _ := d.try(1, home, true); r != authn.Accepted {
+		t.Fatalf("first sign-in: %v", r)
+	}
+	for n := range 10_000 {
+		d.try(1, address(n%200), false)
+		d.advance(100 * time.Millisecond) // 16 minutes in all
+	}
+	if d.bad > 5 || d.locked {
+		t.Errorf("badPwdCount %d, locked %v; want at most 5, not locked", d.bad, d.locked)
+	}
+	if r, _ := d.try(1, netip.MustParseAddr("192.0.2.50"), true); r != authn.Throttled {
+		t.Errorf("owner from a strange place: %v, want throttled", r)
+	}
+	if r, _ := d.try(1, home, true); r != authn.Accepted {
+		t.Errorf("owner from home: %v, want accepted", r)
+	}
+}
+
+// TestL01_BothCountsTogetherStayBelowAD lets strangers and the owner fail at
+// instants that are chosen against the windows.
+func TestL01_BothCountsTogetherStayBelowAD(t *testing.T) {
+	for _, threshold := range []int{3, 4, 5, 6, 10, 20, 50} {
+		d := newDesk(t, lockout.Policy{Threshold: threshold, Window: 30 * time.Minute}, lockout.Config{})
+		d.try(1, home, true)
+		worst := 0
+		r := rand.New(rand.NewPCG(1, uint64(threshold)))
+		for n := range 5000 {
+			if r.IntN(2) == 0 {
+				d.try(1, home, false)
+			} else {
+				d.try(1, address(n), false)
+			}
+			worst = max(worst, d.bad)
+			d.advance([]time.Duration{0, time.Second, 10 * time.Minute, 29*time.Minute + 59*time.Second}[r.IntN(4)])
+		}
+		if d.locked || worst >= threshold {
+			t.Errorf("AD threshold %d: badPwdCount reached %d, locked %v", threshold, worst, d.locked)
+		}
+		if worst == 0 {
+			t.Errorf("AD threshold %d: nothing was asked, the test proves nothing", threshold)
+		}
+	}
+}
+
+// TestL02_ParallelAttemptsCannotPassTheCount starts 500 attempts at once; none
+// ends before all have begun or been refused.
+func TestL02_ParallelAttemptsCannotPassTheCount(t *testing.T) {
+	d := newDesk(t, lockout.Policy{Threshold: 10, Window: 30 * time.Minute}, lockout.Config{})
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var tickets []lockout.Ticket
+	for n := range 500 {
+		wg.Go(func() {
+			ticket, err := d.gate.Begin(t.Context(), lockout.Attempt{Domain: corp, Account: authn.GUID{1}, Client: address(n)})
+			if err == nil {
+				mu.Lock()
+				tickets = append(tickets, ticket)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if len(tickets) != 5 {
+		t.Fatalf("%d attempts were let through, want 5", len(tickets))
+	}
+	for _, ticket := range tickets {
+		if err := d.gate.Settle(t.Context(), ticket, lockout.Failed); err != nil {
+			t.Error(err)
+		}
+	}
+	if r, refused := d.try(1, address(1000), false); r != authn.Throttled || refused.Scope != lockout.ScopeAccount {
+		t.Errorf("the next one: %v, %v", r, refused)
+	}
+}
+
+func TestUnsettledAttemptStaysCounted(t *testing.T) {
+	d := newDesk(t, lockout.Policy{Threshold: 10, Window: 30 * time.Minute}, lockout.Config{})
+	for n := range 5 {
+		if _, err := d.gate.Begin(t.Context(), lockout.Attempt{Domain: corp, Account: authn.GUID{1}, Client: address(n)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r, _ := d.try(1, address(9), false); r != authn.Throttled {
+		t.Errorf("sixth attempt: %v", r)
+	}
+	d.advance(31 * time.Minute)
+	if r, _ := d.try(1, address(9), false); r != authn.WrongPassword {
+		t.Errorf("after the window: %v", r)
+	}
+}
+
+func TestOutcomesMoveTheCount(t *testing.T) {
+	tests := []struct {
+		outcome lockout.Outcome
+		want    lockout.Counts
+	}{
+		{lockout.Undecided, lockout.Counts{Strange: 2}},
+		{lockout.Failed, lockout.Counts{Strange: 3}},
+		{lockout.Denied, lockout.Counts{Strange: 2}},
+		{lockout.Proven, lockout.Counts{Strange: 2}},
+		{lockout.Accepted, lockout.Counts{}},
+	}
+	for _, tt := range tests {
+		d := newDesk(t, lockout.Policy{Threshold: 10, Window: 30 * time.Minute}, lockout.Config{})
+		d.try(1, address(1), false)
+		d.try(1, address(2), false)
+		ticket, err := d.gate.Begin(t.Context(), lockout.Attempt{Domain: corp, Account: authn.GUID{1}, Client: address(3)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := d.gate.Peek(corp, authn.GUID{1}); got != (lockout.Counts{Strange: 2, Pending: 1}) {
+			t.Errorf("under way: %+v", got)
+		}
+		if err := d.gate.Settle(t.Context(), ticket, tt.outcome); err != nil {
+			t.Fatal(err)
+		}
+		if got := d.gate.Peek(corp, authn.GUID{1}); got != tt.want {
+			t.Errorf("outcome %d: %+v, want %+v", tt.outcome, got, tt.want)
+		}
+	}
+}
+
+// TestD07_ReasonsBecomeOutcomes holds the whole table, so that a new reason is
+// decided on purpose.
+func TestD07_ReasonsBecomeOutcomes(t *testing.T) {
+	want := map[authn.Reason]lockout.Outcome{
+		authn.NoVerdict: lockout.Undecided, authn.Unavailable: lockout.Undecided, authn.Busy: lockout.Undecided,
+		authn.Misconfigured: lockout.Undecided,
+		authn.WrongPassword: lockout.Failed, authn.Rejected: lockout.Failed, authn.UnknownUser: lockout.Failed, authn.Ambiguous: lockout.Failed,
+		authn.LockedOut: lockout.Denied, authn.Throttled: lockout.Denied, authn.BadInput: lockout.Denied,
+		authn.Restricted: lockout.Proven, authn.LogonHours: lockout.Proven, authn.Workstation: lockout.Proven,
+		authn.PasswordExpired: lockout.Proven, authn.Disabled: lockout.Proven, authn.TooManyGroups: lockout.Proven,
+		authn.AccountExpired: lockout.Proven, authn.MustChange: lockout.Proven, authn.NotReady: lockout.Proven, authn.NotAllowed: lockout.Proven,
+		authn.Accepted: lockout.Accepted,
+	}
+	for _, r := range authn.Reasons() {
+		w, listed := want[r]
+		if got := lockout.OutcomeOf(r); !listed || got != w {
+			t.Errorf("%v is %d, want %d (listed %v)", r, got, w, listed)
+		}
+	}
+}
+
+func TestWindowRunsFromTheLastFailure(t *testing.T) {
+	d := newDesk(t, lockout.Policy{Threshold: 10, Window: 30 * time.Minute}, lockout.Config{})
+	for n := range 5 {
+		d.try(1, address(n), false)
+		d.advance(10 * time.Minute)
+	}
+	// 10 minutes after the fifth failure.
+	r, refused := d.try(1, address(7), false)
+	if r != authn.Throttled || refused.RetryAfter != 20*time.Minute {
+		t.Errorf("%v, again in %v; want throttled, 20m", r, refused)
+	}
+	d.advance(20 * time.Minute)
+	if r, _ := d.try(1, address(8), false); r != authn.WrongPassword {
+		t.Errorf("after the window: %v", r)
+	}
+}
+
+// TestL03_SpellingsOfAnUnknownNameShareACount is the half of the row that concerns
+// names without an object; the other half is the pipeline's.
+func TestL03_SpellingsOfAnUnknownNameShareACount(t *testing.T) {
+	d := newDesk(t, lockout.Policy{Threshold: 10, Window: 30 * time.Minute}, lockout.Config{})
+	spellings := []string{
+		"nobody", "NOBODY", "Nobody", " nobody", "nobody\u00a0", "\u3000nobody", "ｎｏｂｏｄｙ", `CORP\nobody`, "nobody@contoso.test",
+		"nobody@CONTOSO.TEST", "nobody.", "nobody@corp.contoso.test.", "\ufeffnobody", "nobody\t",
+	}
+	through := 0
+	for i, s := range spellings {
+		ticket, err := d.gate.Begin(t.Context(), lockout.Attempt{Name: s, Client: address(i)})
+		if err == nil {
+			through++
+			if err := d.gate.Settle(t.Context(), ticket, lockout.Failed); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if through != 3 { // the limit for a domain that is not known
+		t.Errorf("%d of %d spellings went through, want 3", through, len(spellings))
+	}
+}
+
+// TestL04_OtherTrafficCannotEvictACount floods the gate with unknown names,
+// accounts and addresses, and looks at the victim's count and at memory.
+func TestL04_OtherTrafficCannotEvictACount(t *testing.T) {
+	d := newDesk(t, lockout.Policy{Threshold: 10, Window: 30 * time.Minute}, lockout.Config{})
+	for n := range 5 {
+		d.try(1, address(n), false)
+	}
+	before := heap()
+	names, accounts := 1_000_000, 200_000
+	if testing.Short() {
+		names, accounts = 100_000, 20_000
+	}
+	for n := range names {
+		from := netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, byte(n >> 16), byte(n >> 8), byte(n), 0})
+		if ticket, err := d.gate.Begin(t.Context(), lockout.Attempt{Name: fmt.Sprint("random", n), Client: from}); err == nil {
+			_ = d.gate.Settle(t.Context(), ticket, lockout.Failed)
+		}
+	}
+	for n := range accounts {
+		id := authn.GUID{0xff, byte(n >> 16), byte(n >> 8), byte(n)}
+		if ticket, err := d.gate.Begin(t.Context(), lockout.Attempt{Domain: corp, Account: id}); err == nil {
+			_ = d.gate.Settle(t.Context(), ticket, lockout.Failed)
+		}
+	}
+	grown := heap() - before
+	if got := d.gate.Peek(corp, authn.GUID{1}); got.Strange != 5 {
+		t.Errorf("the victim's count is %+v, want 5", got)
+	}
+	if r, _ := d.try(1, netip.Addr{}, false); r != authn.Throttled {
+		t.Errorf("the victim: %v, want throttled", r)
+	}
+	if grown > 100<<20 {
+		t.Errorf("memory grew by %d MB", grown>>20)
+	}
+	t.Logf("memory grew by %d KB for %d accounts and %d names", grown>>10, accounts, names)
+	runtime.KeepAlive(d)
+}
+
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+func TestL04_FullTableRefusesAndForgetsOnlyByTime(t *testing.T) {
+	d := newDesk(t, lockout.Policy{Threshold: 10, Window: 30 * time.Minute}, lockout.Config{MaxAccounts: 3})
+	for n := byte(1); n <= 3; n++ {
+		d.try(n, address(int(n)), false)
+	}
+	if r, refused := d.try(4, address(4), true); r != authn.Throttled || refused.Scope != lockout.ScopeFull {
+		t.Errorf("account beyond the table: %v, %v", r, refused)
+	}
+	for n := byte(1); n <= 3; n++ {
+		if got := d.gate.Peek(corp, authn.GUID{n}); got.Strange != 1 {
+			t.Errorf("account %d: %+v", n, got)
+		}
+	}
+	d.advance(61 * time.Minute)
+	if r, _ := d.try(4, address(4), true); r != authn.Accepted {
+		t.Errorf("after two windows: %v", r)
+	}
+}
+
+// TestL06_SprayIsHeldBack tries one password on each of 5,000 accounts from 50
+// addresses, while 20 people sign in.
+func TestL06_SprayIsHeldBack(t *testing.T) {
+	var log strings.Builder
+	d := newDesk(t, lockout.Policy{Threshold: 10, Window: 30 * time.Minute}, lockout.Config{
+		AlarmPerMinute: 100, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	account := func(n int) authn.GUID { return authn.GUID{7, byte(n >> 8), byte(n)} }
+	through := 0
+	for n := range 5000 {
+		from := netip.AddrFrom4([4]byte{203, 0, byte(n % 50), 7}) // 50 networks: the hard case
+		ticket, err := d.gate.Begin(t.Context(), lockout.Attempt{Domain: corp, Account: account(n), Client: from})
+		if err == nil {
+			through++
+			_ = d.gate.Settle(t.Context(), ticket, lockout.Failed)
+		}
+		if n%250 == 0 { // an honest person, from a place never seen before
+			if r, refused := d.try(byte(n/250), netip.AddrFrom4([4]byte{198, 51, 100, byte(n / 250)}), true); r != authn.Accepted {
+				t.Errorf("honest person %d: %v %v", n/250, r, refused)
+			}
+		}
+		d.advance(time.Millisecond)
+	}
+	if through >= 250 {
+		t.Errorf("%d of 5,000 reached the directory, want less than 5 %%", through)
+	}
+	if !strings.Contains(log.String(), "many failed sign-ins") {
+		t.Error("no alarm")
+	}
+}
+
+func TestOfficeBehindOneAddressIsNotShutOut(t *testing.T) {
+	d := newDesk(t, lockout.Policy{Threshold: 10, Window: 30 * time.Minute}, lockout.Config{})
+	office := netip.MustParseAddr("192.0.2.1")
+	refusedPeople := 0
+	for n := range 200 { // a quarter of the people mistype once
+		account := byte(n)
+		if n%4 == 0 {
+			if r, _ := d.try(account, office, false); r != authn.WrongPassword {
+				refusedPeople++
+			}
+		}
+		if r, _ := d.try(account, office, true); r != authn.Accepted {
+			refusedPeople++
+		}
+		d.advance(time.Second)
+	}
+	if refusedPeople != 0 {
+		t.Errorf("%d people were refused", refusedPeople)
+	}
+}
+
+func TestAddressBudgetRefills(t *testing.T) {
+	d := newDesk(t, lockout.Policy{Threshold: 10, Window: 30 * time.Minute}, lockout.Config{})
+	from := address(1)
+	for n := range byte(4) {
+		if r, _ := d.try(n, from, false); r != authn.WrongPassword {
+			t.Fatalf("attempt %d: %v", n, r)
+		}
+	}
+	r, refused := d.try(9, from, true)
+	if r != authn.Throttled || refused.Scope != lockout.ScopeAddress || refused.RetryAfter != 30*time.Second {
+		t.Fatalf("fifth attempt: %v, %v", r, refused)
+	}
+	if r, _ := d.try(9, address(2), true); r != authn.Accepted {
+		t.Errorf("another address: %v", r)
+	}
+	d.advance(30 * time.Second)
+	if r, _ := d.try(8, from, true); r != authn.Accepted {
+		t.Errorf("half a minute later: %v", r)
+	}
+	if got := d.gate.Peek(corp, authn.GUID{9}); got.Pending != 0 {
+		t.Errorf("a refusal by the address left %+v with the account", got)
+	}
+}
+
+func TestNetworkBudgetHoldsForNeighbours(t *testing.T) {
+	for _, prefix := range []string{"203.0.113.%d", "2001:db8:1:2::%x"} {
+		d := newDesk(t, lockout.Policy{Threshold: 10, Window: 30 * time.Minute}, lockout.Config{})
+		through := 0
+		var last *lockout.Refused
+		for n := 1; n <= 100; n++ {
+			if _, refused := d.try(byte(n), netip.MustParseAddr(fmt.Sprintf(prefix, n)), false); refused != nil {
+				last = refused
+			} else {
+				through++
+			}
+		}
+		if through != 16 || last.Scope != lockout.ScopeNetwork {
+			t.Errorf("%s: %d went through, last refusal %v", prefix, through, last)
+		}
+	}
+}
+
+func TestInsideNetworksHaveLargeBudgets(t *testing.T) {
+	d := newDesk(t, lockout.Policy{Threshold: 10, Window: 30 * time.Minute}, lockout.Config{})
+	through := 0
+	for n := range byte(60) {
+		ticket, err := d.gate.Begin(t.Context(), lockout.Attempt{Domain: corp, Account: authn.GUID{n}, Client: netip.MustParseAddr("10.0.0.1"), Inside: true})
+		if err == nil {
+			through++
+			_ = d.gate.Settle(t.Context(), ticket, lockout.Failed)
+		}
+	}
+	if through < 39 || through > 41 {
+		t.Errorf("%d went through, want 40", through)
+	}
+}
+
+func TestMappedAddressIsTheSameAddress(t *testing.T) {
+	d := newDesk(t, lockout.Policy{Threshold: 10, Window: 30 * time.Minute}, lockout.Config{})
+	d.try(1, home, true)
+	for n := range 20 {
+		d.try(1, address(n), false)
+	}
+	if r, _ := d.try(1, netip.AddrFrom16(home.As16()), true); r != authn.Accepted {
+		t.Errorf("home in its IPv6 form: %v", r)
+	}
+}
+
+func TestSettleWithoutBeginIsAnError(t *testing.T) {
+	if err := lockout.NewMemory(lockout.Config{}).Settle(t.Context(), lockout.Ticket{}, lockout.Failed); err == nil {
+		t.Error("accepted")
+	}
+}
+
+func FuzzNormalName(f *testing.F) {
+	for _, s := range []string{"alice", `CONTOSO\Alice`, "alice@contoso.test", "@", `\`, "ＡＬＩＣＥ", "ß", "\xff"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		once := lockout.NormalName(s)
+		if strings.ContainsRune(once, '\\') {
+			t.Errorf("%q still has a domain: %q", s, once)
+		}
+		if len(once) < 1024 && lockout.NormalName(once) != once {
+			t.Errorf("%q is not stable: %q, then %q", s, once, lockout.NormalName(once))
+		}
+	})
+}
+
+func BenchmarkBeginSettle(b *testing.B) {
+	m := lockout.NewMemory(lockout.Config{})
+	m.SetPolicy(corp, &lockout.Policy{Threshold: 10, Window: 30 * time.Minute})
+	a := lockout.Attempt{Domain: corp, Account: authn.GUID{1}, Client: home}
+	b.ReportAllocs()
+	for b.Loop() {
+		ticket, err := m.Begin(b.Context(), a)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := m.Settle(b.Context(), ticket, lockout.Accepted); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
