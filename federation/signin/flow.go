@@ -3,6 +3,7 @@ package signin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -49,6 +50,9 @@ type Config struct {
 	// CleanUp is the address that tells a party to end its session, empty for
 	// none. Default: for wsfed the first reply address with wa=wsignoutcleanup1.0.
 	CleanUp func(protocol string, rp *federation.RelyingParty) string
+	// Origin is the service's own public origin, scheme, host and port, for example
+	// https://sts.contoso.test. A post from a browser must come from it.
+	Origin string
 	// Seal has the key of sign-in transactions (seal.PurposeTransaction).
 	Seal  Sealer
 	Audit audit.Recorder
@@ -107,9 +111,16 @@ func New(cfg Config) (*Flow, error) {
 	if cfg.CleanUp == nil {
 		cfg.CleanUp = cleanUpAddress
 	}
+	origins := http.NewCrossOriginProtection()
+	if cfg.Origin != "" {
+		// Behind the edge the Host header has no port to compare with.
+		if err := origins.AddTrustedOrigin(cfg.Origin); err != nil {
+			return nil, fmt.Errorf("signin: origin: %w", err)
+		}
+	}
 	m, err := newMetrics(cfg.Registerer)
 	if err != nil {
 		return nil, err
 	}
-	return &Flow{cfg: cfg, origins: http.NewCrossOriginProtection(), metrics: m}, nil
+	return &Flow{cfg: cfg, origins: origins, metrics: m}, nil
 }

@@ -33,7 +33,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Name: "sallyport_signin_framed_total", Help: "Sign-in requests refused because they came from a frame.",
 		}, []string{"party"}),
 		steps: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "sallyport_signin_step_seconds", Help: "Time spent in one step of a browser sign-in.",
+			Name: "sallyport_signin_flow_seconds", Help: "Time spent in one step of a browser sign-in.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 		}, []string{"step"}),
 	}

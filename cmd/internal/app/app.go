@@ -1,0 +1,270 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sallyport/authn/audit"
+	"sallyport/authn/directory"
+	"sallyport/authn/lockout"
+	"sallyport/authn/password"
+	"sallyport/authn/redisstore"
+	"sallyport/authn/session"
+	"sallyport/certs"
+	"sallyport/cmd/internal/auditlog"
+	"sallyport/cmd/internal/config"
+	"sallyport/cmd/internal/telemetry"
+	"sallyport/federation/claims"
+	"sallyport/federation/metadata"
+	"sallyport/federation/signin"
+	"sallyport/federation/signin/pages"
+	"sallyport/federation/token"
+	"sallyport/federation/web"
+	"sallyport/federation/wsfed"
+)
+
+// Options are what a caller may add to the settings. The zero value serves the
+// settings as they are.
+type Options struct {
+	// Logger gets the log records. Default: JSON on standard error at the level of
+	// ops.log_level, which then follows reloads.
+	Logger *slog.Logger
+	// Version is the release, for logs and metrics.
+	Version string
+	// Stdout is where audit.stdout writes. Default: standard output.
+	Stdout io.Writer
+	// Listener is used instead of listen, for tests on port 0.
+	Listener net.Listener
+	// Demo writes "demo" on every page.
+	Demo bool
+	// Load reads the settings again for a reload. Default: the file that the
+	// settings came from.
+	Load func() (*config.Config, error)
+	// Key is used instead of the signing files, for load drivers that measure.
+	Key *certs.Key
+	// Now is the clock of tests. Default: [time.Now].
+	Now func() time.Time
+}
+
+// App is the assembled service. Its methods are safe for concurrent use; each
+// of Start and Stop is called once.
+type App struct {
+	opts  Options
+	log   *slog.Logger
+	level *slog.LevelVar
+	now   func() time.Time
+
+	registry  *prometheus.Registry
+	health    *telemetry.Health
+	audit     *auditlog.Log
+	auditFile *auditlog.File // nil without a file
+	directory *directory.Directory
+	accounts  signin.Accounts
+	gate      *lockout.Memory
+	passwords *password.Pipeline
+	sessions  session.Store
+	store     *redisstore.Store // nil with memory
+	keys      *certs.Keys
+	tls       *certs.Listener
+	metadata  *metadata.Handler
+	edge      *web.Edge
+	server    *web.Server
+	listener  net.Listener
+	ops       *telemetry.Ops
+	control   *telemetry.Control
+
+	live atomic.Pointer[live]
+
+	background sync.WaitGroup
+	cancel     context.CancelFunc
+	served     chan error
+	stopOnce   sync.Once
+
+	reloading sync.Mutex // one reload at a time
+
+	mu             sync.Mutex
+	cfg            *config.Config
+	policyProblems map[string]string
+	tlsProblem     error
+}
+
+// live is what a reload replaces in one step.
+type live struct {
+	parties *wsfed.Registry
+	pages   *pages.Set
+	claims  *claims.Engine
+	signer  *token.Signer
+}
+
+// New builds every part. It opens files and dials nobody; every problem that can
+// be found without the network is in the error.
+func New(cfg *config.Config, opts Options) (*App, error) {
+	a := &App{
+		opts: opts, cfg: cfg, now: opts.Now, log: opts.Logger, level: new(slog.LevelVar),
+		registry: telemetry.NewRegistry(opts.Version), health: &telemetry.Health{},
+		policyProblems: map[string]string{}, served: make(chan error, 1), metadata: &metadata.Handler{},
+	}
+	if a.now == nil {
+		a.now = time.Now
+	}
+	if a.opts.Stdout == nil {
+		a.opts.Stdout = os.Stdout
+	}
+	if level, err := telemetry.ParseLevel(cfg.Ops.LogLevel); err == nil {
+		a.level.Set(level)
+	}
+	if a.log == nil {
+		a.log = telemetry.NewLogger(telemetry.LogConfig{Writer: os.Stderr, Level: a.level})
+	}
+	for _, step := range []func() error{
+		a.buildAudit, a.buildKeys, a.buildDirectory, a.buildSessions, a.buildPasswords, a.buildFront, a.buildHealth,
+	} {
+		if err := step(); err != nil {
+			return nil, errors.Join(err, a.closeParts())
+		}
+	}
+	return a, nil
+}
+
+// Start begins to serve. The directory and the session store may be down: the
+// service then says so and waits for them.
+func (a *App) Start(ctx context.Context) error {
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	a.cancel = cancel
+	if err := a.directory.Start(run); err != nil {
+		return fmt.Errorf("directory: %w", err)
+	}
+	a.spawn(func() { a.watchPolicies(run) })
+	if a.tls != nil {
+		a.spawn(func() { a.tls.Watch(run, 10*time.Second, a.tlsChanged) })
+	}
+	if a.listener = a.opts.Listener; a.listener == nil {
+		l, err := net.Listen("tcp", a.cfg.Listen)
+		if err != nil {
+			return fmt.Errorf("listen: %w", err)
+		}
+		a.listener = l
+	}
+	if a.cfg.Ops.Listen != "" {
+		ops, err := telemetry.StartOps(telemetry.OpsConfig{Listen: a.cfg.Ops.Listen, Health: a.health, Gatherer: a.registry, Logger: a.log})
+		if err != nil {
+			return err
+		}
+		a.ops = ops
+	}
+	if a.cfg.Ops.Control != "" {
+		control, err := telemetry.StartControl(telemetry.ControlConfig{
+			Path: a.cfg.Ops.Control, Reload: a.Reload, Health: a.health, Pprof: a.cfg.Ops.Pprof, Logger: a.log,
+		})
+		if err != nil {
+			return err
+		}
+		a.control = control
+	}
+	serverConfig := web.ServerConfig{Drain: a.cfg.Ops.DrainTime, NotReady: a.health.SetDraining}
+	if a.tls != nil {
+		serverConfig.TLS = web.TLSConfig(func(h *tls.ClientHelloInfo) (*tls.Certificate, error) { return a.tls.GetCertificate(h) })
+	}
+	a.server = a.edge.NewServer(serverConfig)
+	go func() { a.served <- a.server.Serve(a.listener) }()
+	a.health.SetStarted()
+	a.record(audit.ServiceStarted, "", a.opts.Version)
+	a.log.Info("serving", "address", a.listener.Addr().String(), "public_url", a.cfg.PublicURL, "version", a.opts.Version)
+	return nil
+}
+
+// Served is closed with the listener's error when it ends by itself.
+func (a *App) Served() <-chan error { return a.served }
+
+// Addr is the public listener's address, after Start.
+func (a *App) Addr() net.Addr { return a.listener.Addr() }
+
+// OpsAddr is the ops listener's address, nil when it is off.
+func (a *App) OpsAddr() net.Addr {
+	if a.ops == nil {
+		return nil
+	}
+	return a.ops.Addr()
+}
+
+// SigningCertificates are the published certificates, the current one first.
+func (a *App) SigningCertificates() []*certs.Key { return a.keys.Published() }
+
+// Health is the service's readiness.
+func (a *App) Health() *telemetry.Health { return a.health }
+
+// Stop ends the service: readiness, listener, running requests, then the parts.
+func (a *App) Stop(ctx context.Context) error {
+	var err error
+	a.stopOnce.Do(func() {
+		if a.server != nil {
+			err = a.server.Shutdown(ctx)
+		}
+		a.record(audit.ServiceStopped, "", "")
+		if a.cancel != nil {
+			a.cancel()
+		}
+		a.background.Wait()
+		if a.control != nil {
+			err = errors.Join(err, a.control.Stop(ctx))
+		}
+		if a.ops != nil {
+			err = errors.Join(err, a.ops.Stop(ctx))
+		}
+		err = errors.Join(err, a.closeParts())
+		a.log.Info("stopped")
+	})
+	return err
+}
+
+// closeParts ends what New opened.
+func (a *App) closeParts() error {
+	var errs []error
+	if a.directory != nil {
+		errs = append(errs, a.directory.Close())
+	}
+	if a.sessions != nil {
+		a.sessions.Close()
+	}
+	if a.audit != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		errs = append(errs, a.audit.Close(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+func (a *App) spawn(f func()) {
+	a.background.Add(1)
+	go func() { defer a.background.Done(); f() }()
+}
+
+// record writes an event of the service itself.
+func (a *App) record(code audit.Code, reason, detail string) {
+	if err := a.audit.Record(context.Background(), &audit.Event{Time: a.now(), Code: code, Reason: reason, Detail: detail}); err != nil {
+		a.log.Error("audit event of the service itself was not recorded", "code", string(code), "error", err)
+	}
+}
+
+// tlsChanged hears of changes of the listener's certificate files.
+func (a *App) tlsChanged(err error) {
+	a.mu.Lock()
+	a.tlsProblem = err
+	a.mu.Unlock()
+	if err != nil {
+		a.log.Warn("the listener's changed certificate cannot be used; the one before stays", "error", err)
+		return
+	}
+	a.log.Info("listener certificate loaded", "thumbprint", a.tls.Thumbprint(), "not_after", a.tls.NotAfter())
+}

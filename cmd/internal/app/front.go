@@ -1,0 +1,195 @@
+package app
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"sallyport/authn/seal"
+	"sallyport/cmd/internal/config"
+	"sallyport/cmd/internal/telemetry"
+	"sallyport/federation"
+	"sallyport/federation/claims"
+	"sallyport/federation/metadata"
+	"sallyport/federation/signin"
+	"sallyport/federation/signin/pages"
+	"sallyport/federation/token"
+	"sallyport/federation/web"
+	"sallyport/federation/wsfed"
+)
+
+// buildFront makes everything that browsers meet.
+func (a *App) buildFront() error {
+	l, err := a.buildLive(a.cfg)
+	if err != nil {
+		return err
+	}
+	a.live.Store(l)
+	masters, err := a.masters()
+	if err != nil {
+		return err
+	}
+	box, err := seal.New(seal.PurposeTransaction, masters...)
+	if err != nil {
+		return err
+	}
+	flow, err := signin.New(signin.Config{
+		Passwords: a.passwords, Sessions: a.sessions, Accounts: a.accounts,
+		Responders: map[string]federation.Responder{"wsfed": &wsfed.Responder{
+			Claims: func() wsfed.Claims { return a.live.Load().claims },
+			Signer: func() *token.Signer { return a.live.Load().signer },
+		}},
+		Parties: func(key string) *federation.RelyingParty { return a.live.Load().parties.ByKey(key) },
+		Origin:  a.cfg.PublicURL, Seal: box, Audit: a.audit, Pages: a.live.Load().pages,
+		Logger: a.log, Registerer: a.registry, Now: a.now,
+	})
+	if err != nil {
+		return err
+	}
+	passive, err := wsfed.New(wsfed.Config{
+		Parties: func() *wsfed.Registry { return a.live.Load().parties },
+		Flow:    flow, Audit: a.audit, Registerer: a.registry, Now: a.now,
+	})
+	if err != nil {
+		return err
+	}
+	a.edge, err = web.New(web.Config{
+		Trust:  trust(a.cfg),
+		Pages:  errorPages{a},
+		Logger: a.log, Registerer: a.registry, Now: a.now,
+	}, passive, a, web.Probe{Ready: a.ready})
+	return err
+}
+
+// Routes implements [web.Mount] for what has no package of its own.
+func (a *App) Routes(r *web.Router) {
+	get := []string{http.MethodGet}
+	r.Handle(web.Route{Name: "metadata", Path: metadata.Path, Methods: get, Handler: func(w http.ResponseWriter, r *http.Request) error {
+		a.metadata.ServeHTTP(w, r)
+		return nil
+	}})
+	r.Handle(web.Route{Name: "assets", Path: pages.AssetPath + "{name}", Methods: get, Handler: func(w http.ResponseWriter, r *http.Request) error {
+		return a.live.Load().pages.ServeAsset(w, r)
+	}})
+}
+
+// ready is what balancers are told on the public listener.
+func (a *App) ready() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return a.health.Ready(ctx).State != telemetry.Failed
+}
+
+func trust(cfg *config.Config) web.Trust {
+	return web.Trust{Hosts: []string{cfg.Host()}, Proxies: cfg.Proxy.Trusted, Inside: cfg.Networks.Inside}
+}
+
+// errorPages draws errors with the pages in force.
+type errorPages struct{ a *App }
+
+// Error implements [web.ErrorPage].
+func (p errorPages) Error(w http.ResponseWriter, r *http.Request, info *web.Info, e *federation.Error) {
+	p.a.live.Load().pages.Error(w, r, info, e)
+}
+
+// buildLive makes what a reload replaces, and publishes the metadata.
+func (a *App) buildLive(cfg *config.Config) (*live, error) {
+	parties, err := Parties(cfg)
+	if err != nil {
+		return nil, err
+	}
+	set, err := a.buildPages(cfg)
+	if err != nil {
+		return nil, err
+	}
+	key := a.keys.Current()
+	signer, err := token.NewSigner(key.Signer, key.Certificate)
+	if err != nil {
+		return nil, err
+	}
+	engine, err := a.buildClaims(cfg)
+	if err != nil {
+		return nil, err
+	}
+	var published []*x509.Certificate
+	for _, k := range a.keys.Published() {
+		published = append(published, k.Certificate)
+	}
+	if err := a.metadata.Publish(metadata.Params{
+		EntityID: cfg.Issuer, PublicURL: cfg.PublicURL, DisplayName: cfg.SigninPage.Organisation,
+		Signer: signer, Signing: published, Claims: metadata.Microsoft365Claims(),
+	}); err != nil {
+		return nil, err
+	}
+	return &live{parties: parties, pages: set, claims: engine, signer: signer}, nil
+}
+
+func (a *App) buildClaims(cfg *config.Config) (*claims.Engine, error) {
+	c := claims.Config{Issuer: cfg.Issuer, Logger: a.log, Now: a.now}
+	for _, d := range cfg.Microsoft365.Domains {
+		c.Domains = append(c.Domains, claims.Domain{Name: d.Name, Issuer: d.Issuer, ObjectGUID: d.Anchor == "object-guid"})
+	}
+	return claims.New(c)
+}
+
+// Parties makes the registry of relying parties from the settings.
+func Parties(cfg *config.Config) (*wsfed.Registry, error) {
+	var list []*federation.RelyingParty
+	if len(cfg.Microsoft365.Domains) > 0 {
+		m, err := wsfed.Microsoft365(wsfed.Microsoft365Config{
+			Cloud: cfg.Microsoft365.Cloud, ReplyURLs: cfg.Microsoft365.ReplyURLs, TokenLifetime: cfg.Microsoft365.TokenLifetime,
+		})
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, m)
+	}
+	for _, rp := range cfg.RelyingParties {
+		p := &federation.RelyingParty{
+			Key: rp.Key, Name: rp.Name, Identifiers: rp.Identifiers, ReplyURLs: rp.ReplyURLs, StartURL: rp.StartURL,
+			TokenType: federation.SAML11, TokenLifetime: rp.TokenLifetime, FormActions: rp.FormActions,
+		}
+		if rp.TokenType == "saml20" {
+			p.TokenType = federation.SAML20
+		}
+		list = append(list, p)
+	}
+	return wsfed.NewRegistry(list...)
+}
+
+func (a *App) buildPages(cfg *config.Config) (*pages.Set, error) {
+	s := cfg.SigninPage
+	public, err := url.Parse(cfg.PublicURL)
+	if err != nil {
+		return nil, fmt.Errorf("public_url: %w", err)
+	}
+	p := pages.Config{
+		Org: s.Organisation, Host: public.Host, Accent: s.Accent, AccentDark: s.AccentDark, Help: s.HelpText,
+		Links: pages.Links{Help: s.HelpURL, Privacy: s.PrivacyURL, Forgot: s.ForgotPasswordURL}, Demo: a.opts.Demo, Banner: s.Banner["en"],
+	}
+	if len(s.Languages) == 1 {
+		p.Language = s.Languages[0]
+	}
+	if p.Logo, err = readFile(s.LogoFile); err != nil {
+		return nil, fmt.Errorf("signin_page.logo_file: %w", err)
+	}
+	if s.LogoDarkFile != s.LogoFile {
+		if p.LogoDark, err = readFile(s.LogoDarkFile); err != nil {
+			return nil, fmt.Errorf("signin_page.logo_dark_file: %w", err)
+		}
+	}
+	switch s.KeepSignedIn {
+	case "on":
+		p.Keep = pages.KeepOn
+	case "hidden":
+		p.Keep = pages.KeepHidden
+	}
+	if d := cfg.Directory.Domains; len(d) > 0 && len(cfg.Microsoft365.Domains) > 0 {
+		p.ExampleUPN = "name@" + cfg.Microsoft365.Domains[0].Name
+		p.ExampleDown = d[0].NetBIOS + `\name`
+	}
+	return pages.New(p)
+}

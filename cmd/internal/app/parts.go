@@ -1,0 +1,207 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"sallyport/authn/audit"
+	"sallyport/authn/directory"
+	"sallyport/authn/lockout"
+	"sallyport/authn/password"
+	"sallyport/authn/redisstore"
+	"sallyport/authn/seal"
+	"sallyport/authn/session"
+	"sallyport/certs"
+	"sallyport/cmd/internal/auditlog"
+	"sallyport/cmd/internal/config"
+	"sallyport/cmd/internal/telemetry"
+)
+
+// accountAge is how old an account's data may be when a session gets a token.
+const accountAge = 15 * time.Minute
+
+func (a *App) buildAudit() error {
+	key, err := a.cfg.Audit.ChainKey()
+	if err != nil {
+		return fmt.Errorf("audit.chain_key_file: %w", err)
+	}
+	c := a.cfg.Audit
+	cfg := auditlog.Config{Required: c.Required, Buffer: c.Buffer, Logger: a.log, Registerer: a.registry, Now: a.now}
+	if c.File != "" {
+		a.auditFile = auditlog.NewFile(auditlog.FileConfig{
+			Path: c.File, MaxSize: int64(c.RotateSize), Daily: c.RotateDaily, NoSync: c.NoSync, ChainKey: key, Logger: a.log, Now: a.now,
+		})
+		if err := a.auditFile.Open(); err != nil {
+			return fmt.Errorf("audit.file: %w", err)
+		}
+		cfg.Sinks = append(cfg.Sinks, a.auditFile)
+	}
+	if c.Stdout {
+		cfg.Sinks = append(cfg.Sinks, &auditlog.Stdout{Writer: a.opts.Stdout})
+	}
+	a.audit, err = auditlog.New(cfg)
+	return err
+}
+
+func (a *App) buildKeys() error {
+	key, warnings := a.opts.Key, []certs.Warning(nil)
+	if key == nil {
+		var err error
+		if key, warnings, err = certs.Load(certs.Config{
+			KeyFile: a.cfg.Signing.KeyFile, CertificateFile: a.cfg.Signing.CertificateFile, Generate: a.cfg.Signing.Generate,
+			Host: a.cfg.Host(), Bits: a.cfg.Signing.KeyBits, Now: a.now,
+		}); err != nil {
+			return fmt.Errorf("signing: %w", err)
+		}
+	}
+	for _, w := range warnings {
+		a.log.Warn("signing certificate", "advice", w.Message)
+	}
+	a.keys = certs.NewKeys(key)
+	a.record(audit.KeyLoaded, "", "token-signing certificate "+key.ID)
+	t := a.cfg.TLS
+	if t.PlainHTTP {
+		return nil
+	}
+	l, err := certs.NewListener(certs.ListenerConfig{CertificateFile: t.CertificateFile, KeyFile: t.KeyFile, Hosts: []string{a.cfg.Host()}, Now: a.now})
+	if err != nil {
+		return fmt.Errorf("tls: %w", err)
+	}
+	a.tls = l
+	return nil
+}
+
+func (a *App) buildDirectory() error {
+	cfg, err := DirectoryConfig(a.cfg)
+	if err != nil {
+		return err
+	}
+	cfg.Logger, cfg.Registerer, cfg.Now = a.log, a.registry, a.now
+	if a.directory, err = directory.New(cfg); err != nil {
+		return err
+	}
+	a.accounts = freshAccounts{a.directory}
+	return nil
+}
+
+// masters returns the secrets that seal sessions and sign-in pages; a single
+// instance without a secret file makes one that lives as long as it does.
+func (a *App) masters() ([][]byte, error) {
+	masters, err := a.cfg.Sessions.Masters()
+	if err != nil {
+		return nil, fmt.Errorf("sessions.secret_file: %w", err)
+	}
+	if len(masters) == 0 {
+		masters = [][]byte{seal.NewMaster()}
+	}
+	return masters, nil
+}
+
+func lifetimes(s config.Sessions) session.Lifetimes {
+	return session.Lifetimes{Absolute: s.Absolute, Idle: s.Idle, PersistentAbsolute: s.KeepSignedIn, PersistentIdle: s.KeepSignedIn}
+}
+
+func (a *App) buildSessions() error {
+	if a.cfg.Sessions.Store == "memory" {
+		a.sessions = session.NewMemory(session.Config{Lifetimes: lifetimes(a.cfg.Sessions), Now: a.now})
+		return nil
+	}
+	cfg, err := RedisConfig(a.cfg)
+	if err != nil {
+		return err
+	}
+	cfg.Logger, cfg.Registerer, cfg.Now = a.log, a.registry, a.now
+	if a.store, err = redisstore.New(cfg); err != nil {
+		return fmt.Errorf("sessions.redis: %w", err)
+	}
+	a.sessions = a.store
+	return nil
+}
+
+// RedisConfig translates the sessions.redis section.
+func RedisConfig(cfg *config.Config) (redisstore.Config, error) {
+	masters, err := cfg.Sessions.Masters()
+	if err != nil {
+		return redisstore.Config{}, fmt.Errorf("sessions.secret_file: %w", err)
+	}
+	r := cfg.Sessions.Redis
+	roots, err := r.Roots()
+	if err != nil {
+		return redisstore.Config{}, fmt.Errorf("sessions.redis.ca_file: %w", err)
+	}
+	out, err := redisstore.ParseURL(r.URL)
+	if err != nil {
+		return redisstore.Config{}, fmt.Errorf("sessions.redis.url: %w", err)
+	}
+	if r.User != "" {
+		out.Username = r.User
+	}
+	out.Password = func() (string, error) {
+		p, err := r.Password()
+		return string(p), err
+	}
+	out.Prefix, out.Masters, out.Lifetimes = r.KeyPrefix, masters, lifetimes(cfg.Sessions)
+	if strings.HasPrefix(r.URL, "rediss:") {
+		out.TLS = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, ServerName: r.ServerName}
+	}
+	return out, nil
+}
+
+func (a *App) buildPasswords() error {
+	cfg := LockoutConfig(a.cfg)
+	cfg.Logger, cfg.Registerer, cfg.Now = a.log, a.registry, a.now
+	a.gate = lockout.NewMemory(cfg)
+	p, err := password.New(password.Config{
+		Directory: a.directory, Gate: a.gate, Audit: a.audit, Budget: a.cfg.Directory.Limits.Attempt,
+		Now: a.now, Logger: a.log, Registerer: a.registry,
+	})
+	a.passwords = p
+	return err
+}
+
+// buildHealth adds what readiness looks at besides the audit trail.
+func (a *App) buildHealth() error {
+	a.health.Add("directory", a.directoryHealth)
+	a.health.Add("clock", a.clockHealth)
+	a.health.Add("lockout", a.lockoutHealth)
+	a.health.Add("certificates", a.certificateHealth)
+	a.health.Add("audit", func(context.Context) telemetry.Report { return degraded("", a.audit.Trouble()) })
+	if a.store != nil {
+		a.health.Add("sessions", func(context.Context) telemetry.Report {
+			return degraded("Redis cannot be used, people sign in with their password each time: ", a.store.Down())
+		})
+	}
+	return errors.Join(register(a.registry, a.health.Collector()), register(a.registry, &certificateCollector{a}))
+}
+
+// degraded reports err as something that other instances would not do better.
+func degraded(prefix string, err error) telemetry.Report {
+	if err == nil {
+		return telemetry.Report{State: telemetry.OK}
+	}
+	return telemetry.Report{State: telemetry.Degraded, Reason: prefix + err.Error()}
+}
+
+func (a *App) lockoutHealth(context.Context) telemetry.Report {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for domain, problem := range a.policyProblems {
+		if problem != "" {
+			return telemetry.Report{State: telemetry.Degraded, Reason: domain + ": " + problem}
+		}
+	}
+	return telemetry.Report{State: telemetry.OK}
+}
+
+// readFile returns nil for an empty path.
+func readFile(path string) ([]byte, error) {
+	if path == "" {
+		return nil, nil
+	}
+	return os.ReadFile(path)
+}

@@ -1,0 +1,101 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"sallyport/authn/audit"
+	"sallyport/cmd/internal/config"
+	"sallyport/cmd/internal/telemetry"
+)
+
+// ErrRestart says that settings changed which only a restart brings into force;
+// what may change live is in force.
+var ErrRestart = errors.New("needs a restart")
+
+// Reload reads the settings again and puts into force what may change while
+// people sign in: relying parties, domains of Microsoft 365, pages, proxies,
+// networks, log level, the roots of the directory, the listener's certificate
+// and the audit file. With an error before that, nothing changes at all.
+func (a *App) Reload(context.Context) error {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
+	if err := a.reload(); err != nil && !errors.Is(err, ErrRestart) {
+		a.record(audit.SettingsBad, "", err.Error())
+		a.log.Error("settings were not reloaded; the old ones stay in force", "error", err)
+		return err
+	} else if err != nil {
+		a.record(audit.SettingsLoaded, "", err.Error())
+		a.log.Warn("settings reloaded, but not all of them", "error", err)
+		return err
+	}
+	a.record(audit.SettingsLoaded, "", "")
+	a.log.Info("settings reloaded")
+	return nil
+}
+
+func (a *App) reload() error {
+	load := a.opts.Load
+	if load == nil {
+		load = func() (*config.Config, error) { return config.Load(a.cfg.Path) }
+	}
+	cfg, err := load()
+	if err != nil {
+		return err
+	}
+	level, err := telemetry.ParseLevel(cfg.Ops.LogLevel)
+	if err != nil {
+		return err
+	}
+	roots, err := cfg.Directory.Roots()
+	if err != nil {
+		return fmt.Errorf("directory.ca_file: %w", err)
+	}
+	l, err := a.buildLive(cfg)
+	if err != nil {
+		return err
+	}
+	if err := a.edge.SetTrust(trust(cfg)); err != nil {
+		return err
+	}
+	a.live.Store(l)
+	a.level.Set(level)
+	a.directory.Reload(roots)
+	if a.tls != nil {
+		if _, err := a.tls.Reload(); err != nil {
+			a.tlsChanged(err)
+		}
+	}
+	if a.auditFile != nil {
+		if err := a.auditFile.Reopen(); err != nil {
+			return fmt.Errorf("audit.file: %w", err)
+		}
+	}
+	if fixed := changedFixed(a.cfg, cfg); len(fixed) > 0 {
+		return fmt.Errorf("%s %w", strings.Join(fixed, ", "), ErrRestart)
+	}
+	return nil
+}
+
+// changedFixed names the sections that changed although they are read at start
+// only.
+func changedFixed(was, is *config.Config) []string {
+	var names []string
+	for _, s := range []struct {
+		name    string
+		was, is any
+	}{
+		{"listen", was.Listen, is.Listen}, {"tls", was.TLS, is.TLS},
+		{"directory", was.Directory, is.Directory}, {"sessions", was.Sessions, is.Sessions}, {"signing", was.Signing, is.Signing},
+		{"lockout", was.Lockout, is.Lockout}, {"audit", was.Audit, is.Audit},
+		{"ops", [3]any{was.Ops.Listen, was.Ops.Control, was.Ops.Pprof}, [3]any{is.Ops.Listen, is.Ops.Control, is.Ops.Pprof}},
+	} {
+		if !reflect.DeepEqual(s.was, s.is) {
+			names = append(names, s.name)
+		}
+	}
+	return names
+}
