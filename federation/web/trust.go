@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -128,11 +129,10 @@ func (t *trust) client(peer netip.Addr, h http.Header) (addr netip.Addr, certain
 // hops returns the right-most addresses that the chosen header names, in its
 // order. An entry that is not an address is the zero Addr: the walk stops there.
 func (t *trust) hops(h http.Header) []netip.Addr {
-	key, parse := "X-Forwarded-For", parseHop
+	entries, parse := splitList(h["X-Forwarded-For"]), parseHop
 	if t.header == Forwarded {
-		key, parse = "Forwarded", parseForwardedElement
+		entries, parse = splitQuoted(h["Forwarded"]), parseForwardedElement
 	}
-	entries := splitList(h[key])
 	if len(entries) > maxHops {
 		entries = entries[len(entries)-maxHops:]
 	}
@@ -143,26 +143,48 @@ func (t *trust) hops(h http.Header) []netip.Addr {
 	return out
 }
 
-// splitList splits the field lines of a list header at commas outside quoted
-// strings (RFC 9110 §5.6.1), keeping order.
+// splitList splits the field lines of a list header at commas, keeping order.
+// X-Forwarded-For knows no quoted strings: a quotation mark that a client sends
+// must not swallow the comma after which the proxy wrote the client's address.
 func splitList(lines []string) []string {
 	var out []string
 	for _, line := range lines {
-		start, quoted := 0, false
-		for i := 0; i < len(line); i++ {
-			switch c := line[i]; {
-			case c == '\\' && quoted:
-				i++
-			case c == '"':
-				quoted = !quoted
-			case c == ',' && !quoted:
-				out = append(out, strings.TrimSpace(line[start:i]))
-				start = i + 1
-			}
+		for entry := range strings.SplitSeq(line, ",") {
+			out = append(out, strings.TrimSpace(entry))
 		}
-		out = append(out, strings.TrimSpace(line[start:]))
 	}
 	return out
+}
+
+// splitQuoted does the same for Forwarded, whose values may be quoted strings (RFC
+// 7239 §4). It goes from right to left, since only what the proxies appended is
+// known to be well formed.
+func splitQuoted(lines []string) []string {
+	var out []string // from right to left
+	for l := len(lines) - 1; l >= 0; l-- {
+		line, end, quoted := lines[l], len(lines[l]), false
+		for i := len(line) - 1; i >= 0; i-- {
+			switch c := line[i]; {
+			case c == '"' && !(quoted && escaped(line, i)):
+				quoted = !quoted
+			case c == ',' && !quoted:
+				out = append(out, strings.TrimSpace(line[i+1:end]))
+				end = i
+			}
+		}
+		out = append(out, strings.TrimSpace(line[:end]))
+	}
+	slices.Reverse(out)
+	return out
+}
+
+// escaped reports whether an odd number of backslashes stands before s[i].
+func escaped(s string, i int) bool {
+	n := 0
+	for n < i && s[i-1-n] == '\\' {
+		n++
+	}
+	return n%2 == 1
 }
 
 // parseHop reads one address, with or without a port. Zones are refused: they
