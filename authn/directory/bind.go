@@ -75,15 +75,14 @@ func (d *Directory) Bind(ctx context.Context, acc *authn.Account, pw *authn.Pass
 	if err != nil {
 		return err
 	}
-	ctx, cancel := d.attempt(ctx)
-	defer cancel()
-	v, err := dm.bind(ctx, acc.DN, pw)
+	b := d.budget(ctx)
+	v, err := dm.bind(b, acc.DN, pw)
 	if err != nil {
 		return undecided(err)
 	}
 	if v.mayBeRenamed(d.cfg.Now().Sub(acc.ReadAt)) {
 		if fresh, ferr := d.ByID(ctx, acc.Domain, acc.ID); ferr == nil && fresh.DN != acc.DN {
-			if v, err = dm.bind(ctx, fresh.DN, pw); err != nil {
+			if v, err = dm.bind(b, fresh.DN, pw); err != nil {
 				return undecided(err)
 			}
 		}
@@ -113,7 +112,7 @@ func (v verdict) mayBeRenamed(age time.Duration) bool {
 }
 
 // bind finds a DC that judges the password. An error means that none did.
-func (dm *domain) bind(ctx context.Context, dn string, pw *authn.Password) (verdict, error) {
+func (dm *domain) bind(b budget, dn string, pw *authn.Password) (verdict, error) {
 	var tried []*server
 	var last error
 	stale, again := false, false
@@ -127,13 +126,13 @@ func (dm *domain) bind(ctx context.Context, dn string, pw *authn.Password) (verd
 			return verdict{}, &failure{class: classNoDC, err: last}
 		}
 	same:
-		v, err := dm.bindAt(ctx, s, dn, pw, tried)
+		v, err := dm.bindAt(b, s, dn, pw, tried)
 		var f *failure
 		if err == nil || !errors.As(err, &f) {
 			return v, err
 		}
 		last = err
-		if ctx.Err() != nil {
+		if b.over() {
 			return verdict{}, err
 		}
 		switch f.class {
@@ -158,21 +157,19 @@ func (dm *domain) bind(ctx context.Context, dn string, pw *authn.Password) (verd
 }
 
 // bindAt sends the bind to one DC, once.
-func (dm *domain) bindAt(ctx context.Context, s *server, dn string, pw *authn.Password, tried []*server) (verdict, error) {
+func (dm *domain) bindAt(b budget, s *server, dn string, pw *authn.Password, tried []*server) (verdict, error) {
 	lim := dm.d.cfg.Limits
 	patience := lim.Dial
 	if dm.spare(tried, s) {
 		patience = lim.Dial / 3
 	}
-	c, err := s.take(ctx, forBinds, patience)
+	c, err := s.take(b, forBinds, patience)
 	if err != nil {
 		return verdict{}, err
 	}
-	stepCtx, cancel := context.WithTimeout(ctx, lim.Bind)
-	defer cancel()
 	idleSince, start := c.used, time.Now()
 	s.meter.begin(start)
-	a := c.bind(stepCtx, dn, pw.Bytes())
+	a := c.bind(b.ctx, min(lim.Bind, b.left()), dn, pw.Bytes())
 	now := time.Now()
 	took := now.Sub(start)
 	s.meter.end(now, took, a.err == nil)

@@ -35,6 +35,7 @@ func (p purpose) String() string {
 // is idle, its pool does.
 type conn struct {
 	frame      *frameConn
+	guard      *time.Timer // closes the socket when a request takes too long
 	ldap       *ldap.Conn
 	generation uint64
 	dies       time.Time // age limit
@@ -78,13 +79,15 @@ func open(ctx context.Context, dc dialConfig) (*conn, error) {
 	if dc.kind == forBinds {
 		limit, answer = maxBindMessage, dc.limits.Bind
 	}
-	c := &conn{frame: newFrameConn(secured, raw, limit, answer)}
+	c := &conn{frame: newFrameConn(secured, raw, limit)}
+	c.guard = time.AfterFunc(time.Hour, func() { c.frame.fail(errTimeout) })
+	c.guard.Stop()
 	c.ldap = ldap.NewConn(c.frame, true)
 	// A backstop only: the request's own deadline is always earlier and closes
 	// the socket, but without any timeout go-ldap can block for ever.
 	c.ldap.SetTimeout(answer + time.Second)
 	c.ldap.Start()
-	if c.root, err = c.readRoot(ctx); err != nil {
+	if c.root, err = c.readRoot(ctx, dc.limits.Dial); err != nil {
 		c.drop(err)
 		return nil, err
 	}
@@ -143,7 +146,7 @@ func (c *conn) drop(cause error) { c.frame.fail(cause) }
 // bye closes an idle connection in order; it blocks for drainTime at most.
 func (c *conn) bye() {
 	c.frame.mu.Lock()
-	c.frame.orderly, c.frame.timeout, c.frame.onDead = true, drainTime, nil
+	c.frame.orderly, c.frame.onDead = true, nil
 	c.frame.mu.Unlock()
 	timer := time.AfterFunc(2*drainTime, func() { c.frame.fail(errDead) })
 	defer timer.Stop()
@@ -159,36 +162,49 @@ type answer struct {
 	err  error  // why there is no code
 }
 
-// watch ties the connection to ctx while a request is outstanding: when ctx
-// ends, the socket is closed, because a request cannot be taken back and its
-// late answer would change the connection's state.
-func (c *conn) watch(ctx context.Context) (stop func() bool) {
-	return context.AfterFunc(ctx, func() { c.frame.fail(context.Cause(ctx)) })
+// errTimeout ends a request that had no answer within its limit.
+var errTimeout = fmt.Errorf("directory: no answer in time: %w", context.DeadlineExceeded)
+
+// watch guards one request: when ctx or the limit ends, the socket is closed,
+// because a request cannot be taken back and its late answer would change the
+// connection's state. release ends the guard; when it came too late the
+// connection is dead from then on, whatever the answer was.
+func (c *conn) watch(ctx context.Context, limit time.Duration) (release func()) {
+	c.guard.Reset(limit)
+	stop := context.AfterFunc(ctx, func() { c.frame.fail(context.Cause(ctx)) })
+	return func() {
+		if !c.guard.Stop() {
+			c.frame.fail(errTimeout)
+		}
+		if !stop() {
+			c.frame.fail(context.Cause(ctx))
+		}
+	}
 }
 
 // bind sends one simple bind and returns the verdict. Code 0 is returned only
 // when go-ldap and the framing connection agree. The caller has checked name and
 // password.
-func (c *conn) bind(ctx context.Context, name string, password []byte) answer {
+func (c *conn) bind(ctx context.Context, limit time.Duration, name string, password []byte) answer {
 	if name == "" || len(password) == 0 {
 		return answer{code: noCode, err: errors.New("directory: empty name or password")}
 	}
 	before := c.frame.raw.written()
 	c.frame.arm(0)
-	stop := c.watch(ctx)
+	release := c.watch(ctx, limit)
 	err := c.ldap.Bind(name, string(password))
-	stop()
+	release()
 	return c.settle(err, before)
 }
 
 // search sends one search and collects the entries. The result is nil unless
 // the DC finished it with code 0 or 4.
-func (c *conn) search(ctx context.Context, req *ldap.SearchRequest) (*ldap.SearchResult, answer) {
+func (c *conn) search(ctx context.Context, limit time.Duration, req *ldap.SearchRequest) (*ldap.SearchResult, answer) {
 	before := c.frame.raw.written()
 	c.frame.arm(req.SizeLimit)
-	stop := c.watch(ctx)
+	release := c.watch(ctx, limit)
 	res, err := c.ldap.Search(req)
-	stop()
+	release()
 	a := c.settle(err, before)
 	if a.err != nil || (a.code != ldap.LDAPResultSuccess && a.code != ldap.LDAPResultSizeLimitExceeded) {
 		return nil, a

@@ -79,7 +79,7 @@ func New(cfg Config) (*Directory, error) {
 	d.base, d.cancel = context.WithCancel(context.Background())
 	d.roots.Store(cfg.Roots)
 	d.metrics = newMetrics(d)
-	shared := newServiceAccount(cfg.Service, d.diag, cfg.Logger)
+	shared := newServiceAccount(cfg.Service, cfg.Limits.Bind, d.diag, cfg.Logger)
 	for _, dc := range cfg.Domains {
 		dm, err := newDomain(d, dc, shared)
 		if err != nil {
@@ -104,7 +104,7 @@ func newDomain(d *Directory, dc DomainConfig, shared *serviceAccount) (*domain, 
 		dm.baseDN = dm.nc
 	}
 	if dc.Service.Name != "" {
-		dm.service = newServiceAccount(dc.Service, d.diag, d.cfg.Logger)
+		dm.service = newServiceAccount(dc.Service, d.cfg.Limits.Bind, d.diag, d.cfg.Logger)
 	}
 	netbios := strings.ToUpper(dc.NetBIOS)
 	dm.netbios.Store(&netbios)

@@ -57,7 +57,6 @@ type frameConn struct {
 	start, seen, end int // buf[start:seen] is verified, buf[seen:end] is not
 
 	mu       sync.Mutex
-	timeout  time.Duration // of one write
 	bindOnly bool
 	orderly  bool
 	await    int64 // messageID of the outstanding request, 0 for none
@@ -70,8 +69,8 @@ type frameConn struct {
 	onDead   func()
 }
 
-func newFrameConn(secured net.Conn, raw *countConn, limit int, timeout time.Duration) *frameConn {
-	return &frameConn{Conn: secured, raw: raw, cap: limit, timeout: timeout, code: noCode, left: limit}
+func newFrameConn(secured net.Conn, raw *countConn, limit int) *frameConn {
+	return &frameConn{Conn: secured, raw: raw, cap: limit, code: noCode, left: limit}
 }
 
 // fail marks the connection dead for cause, closes the socket and tells the
@@ -130,18 +129,17 @@ func (f *frameConn) restrict() {
 }
 
 // Write sends one whole request, as go-ldap hands it over. A second request
-// while one is outstanding is refused without a byte on the wire.
+// while one is outstanding is refused without a byte on the wire. The
+// requester's watch over the connection bounds the write: it closes the socket.
 func (f *frameConn) Write(p []byte) (int, error) {
 	m, err := parseMessage(p)
 	if err != nil {
 		f.fail(err)
 		return 0, err
 	}
-	timeout, err := f.admit(m)
-	if err != nil {
+	if err := f.admit(m); err != nil {
 		return 0, err
 	}
-	_ = f.raw.SetWriteDeadline(time.Now().Add(timeout))
 	n, err := f.Conn.Write(p)
 	if err != nil {
 		f.fail(fmt.Errorf("directory: write: %w", err))
@@ -149,24 +147,24 @@ func (f *frameConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// admit registers a request as outstanding and returns its write timeout.
-func (f *frameConn) admit(m message) (time.Duration, error) {
+// admit registers a request as outstanding.
+func (f *frameConn) admit(m message) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
 	case f.dead != nil:
-		return 0, errDead
+		return errDead
 	case m.op == opUnbindRequest:
-		return f.timeout, nil
+		return nil
 	case f.await != 0:
-		return 0, errOutstanding
+		return errOutstanding
 	case m.id == 0:
-		return 0, errPurpose
+		return errPurpose
 	case m.op == opBindRequest, m.op == opSearchRequest && !f.bindOnly:
 		f.await, f.awaitOp, f.code = m.id, m.op, noCode
-		return f.timeout, nil
+		return nil
 	default:
-		return 0, errPurpose
+		return errPurpose
 	}
 }
 
@@ -286,8 +284,11 @@ func (f *frameConn) check(b []byte) error {
 	default:
 		return fmt.Errorf("directory: answer with tag %#x to a request with tag %#x", m.op, f.awaitOp)
 	}
-	if f.entries < 0 || f.refs < 0 {
-		return errors.New("directory: more entries or references than asked for")
+	if f.entries < 0 {
+		return errTooMany // Samba ignores the size limit
+	}
+	if f.refs < 0 {
+		return errors.New("directory: more references than may be")
 	}
 	return nil
 }

@@ -34,9 +34,8 @@ func (d *Directory) LockoutPolicy(ctx context.Context, domain string) (Policy, e
 	if err != nil {
 		return Policy{}, err
 	}
-	ctx, cancel := d.attempt(ctx)
-	defer cancel()
-	head, err := dm.find(ctx, baseSearch(dm.nc, present, "lockoutThreshold", "lockOutObservationWindow", "lockoutDuration"))
+	b := d.budget(ctx)
+	head, err := dm.find(b, baseSearch(dm.nc, present, "lockoutThreshold", "lockOutObservationWindow", "lockoutDuration"))
 	if err == nil && len(head) != 1 {
 		err = errNoObject
 	}
@@ -47,7 +46,7 @@ func (d *Directory) LockoutPolicy(ctx context.Context, domain string) (Policy, e
 	if !p.add(head[0], "lockoutThreshold", "lockOutObservationWindow", "lockoutDuration") {
 		return Policy{}, undecided(fmt.Errorf("lockout policy of %s is not readable", dm.name))
 	}
-	objects, err := dm.find(ctx, &ldap.SearchRequest{BaseDN: "CN=Password Settings Container,CN=System," + dm.nc,
+	objects, err := dm.find(b, &ldap.SearchRequest{BaseDN: "CN=Password Settings Container,CN=System," + dm.nc,
 		Scope: ldap.ScopeSingleLevel, DerefAliases: ldap.NeverDerefAliases, SizeLimit: 500, TimeLimit: 3, EnforceSizeLimit: true,
 		Filter:     string(equal("objectClass", "msDS-PasswordSettings")),
 		Attributes: []string{"msDS-LockoutThreshold", "msDS-LockoutObservationWindow", "msDS-LockoutDuration"}})

@@ -45,8 +45,9 @@ type grant struct {
 }
 
 // take lends a connection. patience bounds the wait while a dial is under way
-// for this caller; the pool's own limit bounds the wait for one to come back.
-func (p *pool) take(ctx context.Context, patience time.Duration) (*conn, error) {
+// for this caller; the pool's own limit bounds the wait for one to come back;
+// most bounds both.
+func (p *pool) take(ctx context.Context, patience, most time.Duration) (*conn, error) {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
@@ -61,9 +62,9 @@ func (p *pool) take(ctx context.Context, patience time.Duration) (*conn, error) 
 	w := make(chan grant, 1)
 	p.waiters = append(p.waiters, w)
 	p.dialLocked()
-	limit, late := p.wait, errPoolWait
+	limit, late := min(p.wait, most), errPoolWait
 	if p.dialling >= len(p.waiters) {
-		limit, late = patience, errSlowDial
+		limit, late = min(patience, most), errSlowDial
 	}
 	p.mu.Unlock()
 	p.retire(expired)

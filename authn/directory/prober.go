@@ -61,7 +61,7 @@ func (dm *domain) working() bool {
 func (s *server) probe(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	c, err := s.take(ctx, forSearches, probeTimeout)
+	c, err := s.take(budget{ctx: ctx, end: time.Now().Add(probeTimeout)}, forSearches, probeTimeout)
 	if err != nil {
 		return
 	}
@@ -72,7 +72,7 @@ func (s *server) probe(ctx context.Context) {
 	}
 	start := time.Now()
 	s.meter.begin(start)
-	res, a := c.search(ctx, baseSearch("", present, attributes...))
+	res, a := c.search(ctx, s.dm.d.cfg.Limits.Search, baseSearch("", present, attributes...))
 	took := time.Since(start)
 	s.meter.end(time.Now(), took, a.err == nil)
 	if a.err != nil || a.code != ldap.LDAPResultSuccess || len(res.Entries) != 1 {
@@ -116,7 +116,7 @@ func (dm *domain) learnNetBIOS(ctx context.Context, configNC string) {
 	req := &ldap.SearchRequest{BaseDN: "CN=Partitions," + configNC, Scope: ldap.ScopeSingleLevel, DerefAliases: ldap.NeverDerefAliases,
 		SizeLimit: 1, TimeLimit: 3, EnforceSizeLimit: true, Attributes: []string{"nETBIOSName"},
 		Filter: string(all(equal("objectClass", "crossRef"), equal("nCName", dm.nc)))}
-	entries, err := dm.find(ctx, req)
+	entries, err := dm.find(dm.d.budget(ctx), req)
 	if err == nil && len(entries) != 1 {
 		err = errors.New("no crossRef object")
 	}

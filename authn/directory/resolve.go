@@ -19,8 +19,7 @@ const maxLoginHits = 10
 // [authn.Error]: UnknownUser, Ambiguous, or a reason that nobody decided.
 func (d *Directory) Resolve(ctx context.Context, typed string) (*authn.Account, error) {
 	name := parseName(typed)
-	ctx, cancel := d.attempt(ctx)
-	defer cancel()
+	b := d.budget(ctx)
 	var hits []hit
 	var err error
 	switch name.form {
@@ -29,7 +28,7 @@ func (d *Directory) Resolve(ctx context.Context, typed string) (*authn.Account, 
 		if dm == nil {
 			return nil, unknown("no configured domain has the NetBIOS name typed")
 		}
-		hits, err = dm.lookupSAM(ctx, name.local)
+		hits, err = dm.lookupSAM(b, name.local)
 	case formBare:
 		if !d.cfg.AllowBareNames {
 			return nil, unknown("a name without a domain, and allow_bare_names is off")
@@ -37,9 +36,9 @@ func (d *Directory) Resolve(ctx context.Context, typed string) (*authn.Account, 
 		if !plausibleSAM(name.local) {
 			return nil, unknown("not a possible name")
 		}
-		hits, err = d.byName[canonicalDNS(d.cfg.DefaultDomain)].lookupSAM(ctx, name.local)
+		hits, err = d.byName[canonicalDNS(d.cfg.DefaultDomain)].lookupSAM(b, name.local)
 	case formUPN:
-		hits, err = d.lookupUPN(ctx, name)
+		hits, err = d.lookupUPN(b, name)
 	default:
 		return nil, unknown("not a possible name")
 	}
@@ -50,7 +49,7 @@ func (d *Directory) Resolve(ctx context.Context, typed string) (*authn.Account, 
 	if err != nil {
 		return nil, err
 	}
-	return h.dm.withGroups(ctx, h.acc)
+	return h.dm.withGroups(b, h.acc)
 }
 
 func unknown(why string) error {
@@ -80,16 +79,16 @@ type hit struct {
 }
 
 // lookupSAM finds the account with that sAMAccountName.
-func (dm *domain) lookupSAM(ctx context.Context, sam string) ([]hit, error) {
+func (dm *domain) lookupSAM(b budget, sam string) ([]hit, error) {
 	f := all(userObjects(), equal("sAMAccountName", sam))
-	return dm.lookup(ctx, f, 2, func(h *hit, _ *ldap.Entry) {
+	return dm.lookup(b, f, 2, func(h *hit, _ *ldap.Entry) {
 		h.implicit = strings.EqualFold(h.acc.SAMAccountName, sam)
 	})
 }
 
 // lookupUPN asks the domains that the suffix belongs to, or all when it belongs
 // to none: AD does not demand that a suffix is known.
-func (d *Directory) lookupUPN(ctx context.Context, name typedName) ([]hit, error) {
+func (d *Directory) lookupUPN(b budget, name typedName) ([]hit, error) {
 	owned := false
 	for _, dm := range d.domains {
 		owned = owned || dm.suffixes[name.suffix]
@@ -100,7 +99,7 @@ func (d *Directory) lookupUPN(ctx context.Context, name typedName) ([]hit, error
 		if owned && !dm.suffixes[name.suffix] {
 			continue
 		}
-		found, err := dm.lookupUPN(ctx, name)
+		found, err := dm.lookupUPN(b, name)
 		if err != nil {
 			var e *authn.Error
 			if errors.As(err, &e) && !e.Reason.Undecided() {
@@ -117,7 +116,7 @@ func (d *Directory) lookupUPN(ctx context.Context, name typedName) ([]hit, error
 	return hits, nil
 }
 
-func (dm *domain) lookupUPN(ctx context.Context, name typedName) ([]hit, error) {
+func (dm *domain) lookupUPN(b budget, name typedName) ([]hit, error) {
 	ways := []filter{equal("userPrincipalName", name.whole)}
 	implicit := name.suffix == dm.name && plausibleSAM(name.local)
 	if implicit {
@@ -132,7 +131,7 @@ func (dm *domain) lookupUPN(ctx context.Context, name typedName) ([]hit, error) 
 	if len(ways) > 1 {
 		match = anyOf(ways...)
 	}
-	return dm.lookup(ctx, all(userObjects(), match), limit, func(h *hit, e *ldap.Entry) {
+	return dm.lookup(b, all(userObjects(), match), limit, func(h *hit, e *ldap.Entry) {
 		h.explicit = strings.EqualFold(h.acc.UPN, name.whole)
 		h.implicit = implicit && strings.EqualFold(h.acc.SAMAccountName, name.local)
 		if login != "" {
@@ -146,8 +145,8 @@ func (dm *domain) lookupUPN(ctx context.Context, name typedName) ([]hit, error) 
 // lookup runs one filter over the domain. A DC compares more loosely than we do
 // (case, width, accents): a lone object that does not really bear the name is
 // dropped, several objects are never told apart that way.
-func (dm *domain) lookup(ctx context.Context, f filter, limit int, match func(*hit, *ldap.Entry)) ([]hit, error) {
-	entries, err := dm.find(ctx, &ldap.SearchRequest{BaseDN: dm.baseDN, Scope: ldap.ScopeWholeSubtree, DerefAliases: ldap.NeverDerefAliases,
+func (dm *domain) lookup(b budget, f filter, limit int, match func(*hit, *ldap.Entry)) ([]hit, error) {
+	entries, err := dm.find(b, &ldap.SearchRequest{BaseDN: dm.baseDN, Scope: ldap.ScopeWholeSubtree, DerefAliases: ldap.NeverDerefAliases,
 		SizeLimit: limit, TimeLimit: 3, Filter: string(f), Attributes: dm.attributes(), EnforceSizeLimit: true})
 	switch {
 	case errors.Is(err, errTooMany):

@@ -45,8 +45,8 @@ func baseSearch(dn string, f filter, attributes ...string) *ldap.SearchRequest {
 		TimeLimit: 3, Filter: string(f), Attributes: attributes, EnforceSizeLimit: true}
 }
 
-func (c *conn) readRoot(ctx context.Context) (*rootDSE, error) {
-	res, a := c.search(ctx, baseSearch("", present, rootAttributes()...))
+func (c *conn) readRoot(ctx context.Context, limit time.Duration) (*rootDSE, error) {
+	res, a := c.search(ctx, limit, baseSearch("", present, rootAttributes()...))
 	if a.err != nil {
 		return nil, &failure{class: classDial, err: fmt.Errorf("rootDSE: %w", a.err)}
 	}

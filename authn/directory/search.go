@@ -20,7 +20,7 @@ var errNoObject = errors.New("directory: no such object")
 
 // find runs one search on a service connection, once more at the next DC when
 // the first gave no clear answer: a search may be repeated, unlike a bind.
-func (dm *domain) find(ctx context.Context, req *ldap.SearchRequest) ([]*ldap.Entry, error) {
+func (dm *domain) find(b budget, req *ldap.SearchRequest) ([]*ldap.Entry, error) {
 	var tried []*server
 	var last error
 	repeats := 0
@@ -33,13 +33,13 @@ func (dm *domain) find(ctx context.Context, req *ldap.SearchRequest) ([]*ldap.En
 			}
 			return nil, &failure{class: classNoDC, err: last}
 		}
-		entries, err := dm.findAt(ctx, s, req, tried)
+		entries, err := dm.findAt(b, s, req, tried)
 		var f *failure
 		if err == nil || !errors.As(err, &f) {
 			return entries, err
 		}
 		last = err
-		if ctx.Err() != nil || f.class == classPoolWait || f.class == classReferral || f.class == classService {
+		if b.over() || f.class == classPoolWait || f.class == classReferral || f.class == classService {
 			return nil, err
 		}
 		switch f.class {
@@ -61,25 +61,23 @@ func (dm *domain) find(ctx context.Context, req *ldap.SearchRequest) ([]*ldap.En
 }
 
 // findAt runs one search at one DC.
-func (dm *domain) findAt(ctx context.Context, s *server, req *ldap.SearchRequest, tried []*server) ([]*ldap.Entry, error) {
+func (dm *domain) findAt(b budget, s *server, req *ldap.SearchRequest, tried []*server) ([]*ldap.Entry, error) {
 	lim := dm.d.cfg.Limits
 	patience, limit := lim.Dial, lim.Search
 	if dm.spare(tried, s) {
 		patience, limit = min(patience, lim.Dial/3), limit/2
 	}
-	c, err := s.take(ctx, forSearches, patience)
+	c, err := s.take(b, forSearches, patience)
 	if err != nil {
 		return nil, err
 	}
-	stepCtx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
 	full := *req
 	if c.root.domainScope {
 		full.Controls = append(full.Controls, ldap.NewControlString(oidDomainScope, true, ""))
 	}
 	start, idleSince := time.Now(), c.used
 	s.meter.begin(start)
-	res, a := c.search(stepCtx, &full)
+	res, a := c.search(b.ctx, min(limit, b.left()), &full)
 	took := time.Since(start)
 	s.meter.end(time.Now(), took, a.err == nil)
 	if a.err == nil {
@@ -97,7 +95,7 @@ func (dm *domain) searchVerdict(s *server, c *conn, res *ldap.SearchResult, a an
 		return f
 	}
 	switch {
-	case errors.Is(a.err, ldap.ErrSizeLimitExceeded):
+	case errors.Is(a.err, errTooMany):
 		pool.discard(c, a.err)
 		return nil, errTooMany
 	case a.err != nil:
@@ -134,9 +132,9 @@ func (dm *domain) searchVerdict(s *server, c *conn, res *ldap.SearchResult, a an
 }
 
 // take lends a connection of this DC and accounts for the wait.
-func (s *server) take(ctx context.Context, kind purpose, patience time.Duration) (*conn, error) {
+func (s *server) take(b budget, kind purpose, patience time.Duration) (*conn, error) {
 	start := time.Now()
-	c, err := s.pool(kind).take(ctx, patience)
+	c, err := s.pool(kind).take(b.ctx, patience, b.left())
 	if took := time.Since(start); took > time.Millisecond {
 		s.m.wait[kind].Observe(took.Seconds())
 	}
@@ -157,10 +155,22 @@ func (s *server) take(ctx context.Context, kind purpose, patience time.Duration)
 	}
 }
 
-// attempt bounds one call with all its fail-overs.
-func (d *Directory) attempt(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, d.cfg.Limits.Attempt)
+// budget is the time that one call may take with all its fail-overs: the
+// caller's context, and an end of our own. It is not a context of its own because
+// that would cost more than the rest of a bind's bookkeeping.
+type budget struct {
+	ctx context.Context
+	end time.Time
 }
+
+func (d *Directory) budget(ctx context.Context) budget {
+	return budget{ctx: ctx, end: time.Now().Add(d.cfg.Limits.Attempt)}
+}
+
+func (b budget) left() time.Duration { return time.Until(b.end) }
+
+// over reports that nothing more may be tried.
+func (b budget) over() bool { return b.ctx.Err() != nil || b.left() <= 0 }
 
 // ByID reads an account anew by its objectGUID, for sessions and Kerberos.
 func (d *Directory) ByID(ctx context.Context, domain string, id authn.GUID) (*authn.Account, error) {
@@ -168,12 +178,11 @@ func (d *Directory) ByID(ctx context.Context, domain string, id authn.GUID) (*au
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := d.attempt(ctx)
-	defer cancel()
+	b := d.budget(ctx)
 	if id.IsZero() {
 		return nil, &authn.Error{Reason: authn.UnknownUser, Cause: errNoObject}
 	}
-	entries, err := dm.find(ctx, baseSearch(guidBase(id), present, dm.attributes()...))
+	entries, err := dm.find(b, baseSearch(guidBase(id), present, dm.attributes()...))
 	switch {
 	case errors.Is(err, errNoObject) || (err == nil && len(entries) == 0):
 		return nil, &authn.Error{Reason: authn.UnknownUser, Cause: fmt.Errorf("directory: no object %s in %s", id, dm.name)}
@@ -187,7 +196,7 @@ func (d *Directory) ByID(ctx context.Context, domain string, id authn.GUID) (*au
 	if acc.ID != id {
 		return nil, undecided(fmt.Errorf("directory: asked for object %s, got %s", id, acc.ID))
 	}
-	return dm.withGroups(ctx, acc)
+	return dm.withGroups(b, acc)
 }
 
 // attributes are what is read of an account in one search.
@@ -201,11 +210,11 @@ func (dm *domain) attributes() []string {
 
 // withGroups adds the account's groups when the settings ask for them. They are
 // constructed, so they need a base search of their own.
-func (dm *domain) withGroups(ctx context.Context, acc *authn.Account) (*authn.Account, error) {
+func (dm *domain) withGroups(b budget, acc *authn.Account) (*authn.Account, error) {
 	if !dm.d.cfg.ReadGroups {
 		return acc, nil
 	}
-	entries, err := dm.find(ctx, baseSearch(guidBase(acc.ID), present, "tokenGroups"))
+	entries, err := dm.find(b, baseSearch(guidBase(acc.ID), present, "tokenGroups"))
 	if err != nil {
 		return nil, undecided(err)
 	}

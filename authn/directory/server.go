@@ -93,7 +93,7 @@ func (s *server) open(ctx context.Context, kind purpose) (*conn, error) {
 	s.learn(c.root)
 	s.m.seconds[opDial].Observe(time.Since(start).Seconds())
 	if kind == forSearches {
-		ctx, cancel := context.WithTimeout(ctx, d.cfg.Limits.Bind)
+		ctx, cancel := context.WithTimeout(ctx, 2*d.cfg.Limits.Bind)
 		defer cancel()
 		if err := s.dm.service.bind(ctx, c); err != nil {
 			c.drop(err)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
+
+	"sallyport/authn"
 )
 
 // Pauses after the service account was refused.
@@ -26,6 +28,7 @@ const (
 // the set, then to a pause that doubles.
 type serviceAccount struct {
 	name      string
+	limit     time.Duration // for one bind
 	passwords func() [][]byte
 	diag      *diagnostics
 	log       *slog.Logger
@@ -44,14 +47,24 @@ type serviceAccount struct {
 	halted atomic.Pointer[halt] // until and refused, for readers that must not wait
 }
 
+// serviceRefused says that a DC refused the service account.
+type serviceRefused struct {
+	reason authn.Reason
+	code   uint32
+}
+
+func (e *serviceRefused) Error() string {
+	return fmt.Sprintf("service account refused: %s (data %x)", e.reason, e.code)
+}
+
 // halt is a pause after a refusal.
 type halt struct {
 	until time.Time
 	err   error
 }
 
-func newServiceAccount(s Service, diag *diagnostics, log *slog.Logger) *serviceAccount {
-	a := &serviceAccount{name: s.Name, passwords: s.Passwords, diag: diag, log: log, turn: make(chan struct{}, 1), proven: -1}
+func newServiceAccount(s Service, limit time.Duration, diag *diagnostics, log *slog.Logger) *serviceAccount {
+	a := &serviceAccount{name: s.Name, limit: limit, passwords: s.Passwords, diag: diag, log: log, turn: make(chan struct{}, 1), proven: -1}
 	_, _ = rand.Read(a.salt[:]) // never fails (crypto/rand)
 	return a
 }
@@ -72,7 +85,7 @@ func (a *serviceAccount) bind(ctx context.Context, c *conn) error {
 	at := a.proven
 	if at >= 0 && at < len(set) {
 		a.unlock()
-		ans := c.bind(ctx, a.name, set[at])
+		ans := c.bind(ctx, a.limit, a.name, set[at])
 		if ans.code != ldap.LDAPResultInvalidCredentials {
 			return a.finish(ctx, c, ans)
 		}
@@ -86,7 +99,7 @@ func (a *serviceAccount) bind(ctx context.Context, c *conn) error {
 	if now := time.Now(); now.Before(a.until) {
 		return &failure{class: classService, err: fmt.Errorf("not asked again for %s: %w", a.until.Sub(now).Round(time.Second), a.refused)}
 	}
-	ans := c.bind(ctx, a.name, set[0])
+	ans := c.bind(ctx, a.limit, a.name, set[0])
 	if ans.code == ldap.LDAPResultInvalidCredentials {
 		return a.disprovedLocked(ctx, c, set, 0, ans)
 	}
@@ -106,7 +119,7 @@ func (a *serviceAccount) disprovedLocked(ctx context.Context, c *conn, set [][]b
 	if reasonOf(code, ok).Counts() && !a.spent && tried < 2 && other < len(set) && len(set[other]) > 0 && !bytes.Equal(set[0], set[1]) {
 		a.spent = true
 		a.log.Warn("service account's password was refused; trying the other one", "which_failed", tried)
-		second := c.bind(ctx, a.name, set[other])
+		second := c.bind(ctx, a.limit, a.name, set[other])
 		if second.err == nil && second.code == 0 {
 			a.acceptedLocked(other)
 			return a.finish(ctx, c, second)
@@ -119,7 +132,7 @@ func (a *serviceAccount) disprovedLocked(ctx context.Context, c *conn, set [][]b
 	}
 	a.pause = min(max(2*a.pause, serviceFirstPause), serviceMaxPause)
 	a.until = time.Now().Add(a.pause)
-	a.refused = fmt.Errorf("service account refused: %s (data %x)", reasonOf(code, ok), code)
+	a.refused = &serviceRefused{reason: reasonOf(code, ok), code: code}
 	a.halted.Store(&halt{until: a.until, err: a.refused})
 	a.log.Error("service account was refused; nobody can sign in until its password is right", "alarm", true,
 		"account", a.name, "reason", reasonOf(code, ok).String(), "pause", a.pause)
@@ -137,7 +150,7 @@ func (a *serviceAccount) finish(ctx context.Context, c *conn, ans answer) error 
 	if ans.err != nil || ans.code != 0 {
 		return bindFailure(ans)
 	}
-	res, who := c.search(ctx, baseSearch("", present, "tokenGroups"))
+	res, who := c.search(ctx, a.limit, baseSearch("", present, "tokenGroups"))
 	if who.err != nil {
 		return &failure{class: classUnclear, err: who.err}
 	}
