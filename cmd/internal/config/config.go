@@ -306,9 +306,9 @@ type SigninPage struct {
 	// Organisation is the name on the pages, 1 to 60 characters. Default: the host
 	// of public_url.
 	Organisation string `yaml:"organisation"`
-	// Languages are the offered languages, the first by default: en, nl, de, fr,
-	// es. Default: all five.
-	Languages []string `yaml:"languages"`
+	// Language is auto, or one of en, nl, de, fr and es for people who did not
+	// choose another one on the page. With auto the browser decides. Default auto.
+	Language string `yaml:"language"`
 	// LogoFile is PNG, WebP or SVG, at most 16 KB. Default: none.
 	LogoFile string `yaml:"logo_file"`
 	// LogoDarkFile replaces it in dark mode. Default: LogoFile.
@@ -318,16 +318,17 @@ type SigninPage struct {
 	Accent string `yaml:"accent"`
 	// AccentDark is the same in dark mode. Default #7ccbdb.
 	AccentDark string `yaml:"accent_dark"`
-	// HelpURL, PrivacyURL and ForgotPasswordURL are links: https:, mailto: or tel:.
+	// HelpURL is a link to help: https:, mailto: or tel:, as the other links.
 	HelpURL string `yaml:"help_url"`
 	// PrivacyURL is the link to the privacy statement.
 	PrivacyURL string `yaml:"privacy_url"`
 	// ForgotPasswordURL is where a password is reset.
 	ForgotPasswordURL string `yaml:"forgot_password_url"`
-	// HelpText is plain text for each language, at most 200 characters.
+	// HelpText is plain text under the form for each language, at most 200
+	// characters; English stands in for a language that is missing.
 	HelpText map[string]string `yaml:"help_text"`
-	// Banner is plain text above the form for each language, at most 120 characters.
-	Banner map[string]string `yaml:"banner"`
+	// Banner is plain text above all pages, at most 120 characters. Default: none.
+	Banner string `yaml:"banner"`
 	// KeepSignedIn is off (the box is empty), on (ticked) or hidden. Default off.
 	KeepSignedIn string `yaml:"keep_signed_in"`
 }
@@ -387,7 +388,7 @@ func Default() *Config {
 		}},
 		Sessions:   Sessions{Idle: 8 * time.Hour, Absolute: 8 * time.Hour, KeepSignedIn: 24 * time.Hour, Redis: Redis{KeyPrefix: "sallyport:"}},
 		Signing:    Signing{KeyBits: 2048},
-		SigninPage: SigninPage{Languages: []string{"en", "nl", "de", "fr", "es"}, Accent: "#0d5b6d", AccentDark: "#7ccbdb", KeepSignedIn: "off"},
+		SigninPage: SigninPage{Language: "auto", Accent: "#0d5b6d", AccentDark: "#7ccbdb", KeepSignedIn: "off"},
 		Audit:      Audit{RotateSize: 100_000_000, RotateDaily: true, Buffer: 10000},
 		Ops:        Ops{Listen: "127.0.0.1:9464", LogLevel: "info", DrainTime: 5 * time.Second},
 	}

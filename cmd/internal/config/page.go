@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,22 +14,12 @@ var languages = []string{"en", "nl", "de", "fr", "es"}
 func (c *Config) validatePage(p *problems) {
 	s := c.SigninPage
 	plainText(p, "signin_page.organisation", s.Organisation, 0, maxOrganisation)
-	for i, l := range s.Languages {
-		choice(p, at("signin_page.languages", i), l, languages)
-		if slices.Index(s.Languages, l) != i {
-			p.add(at("signin_page.languages", i), "%s is listed twice", l)
-		}
+	choice(p, "signin_page.language", s.Language, append([]string{"auto"}, languages...))
+	for lang, text := range s.HelpText {
+		choice(p, "signin_page.help_text."+lang, lang, languages)
+		plainText(p, "signin_page.help_text."+lang, text, 0, 200)
 	}
-	for _, t := range []struct {
-		key  string
-		text map[string]string
-		most int
-	}{{"signin_page.help_text", s.HelpText, 200}, {"signin_page.banner", s.Banner, 120}} {
-		for lang, text := range t.text {
-			choice(p, t.key+"."+lang, lang, languages)
-			plainText(p, t.key+"."+lang, text, 0, t.most)
-		}
-	}
+	plainText(p, "signin_page.banner", s.Banner, 0, 120)
 	for _, l := range []struct{ key, value string }{
 		{"help_url", s.HelpURL}, {"privacy_url", s.PrivacyURL}, {"forgot_password_url", s.ForgotPasswordURL},
 	} {

@@ -20,6 +20,9 @@ type ControlConfig struct {
 	Path string
 	// Reload reads the settings again. Its error is for an admin.
 	Reload func(ctx context.Context) error
+	// Partial is what Reload's error wraps when the settings are in force as far as
+	// they may change live. Nil: an error means that nothing changed.
+	Partial error
 	Health *Health
 	// Pprof offers profiles, which show memory.
 	Pprof  bool
@@ -96,7 +99,12 @@ func listenPrivate(path string) (net.Listener, error) {
 func controlHandler(cfg ControlConfig) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) {
-		if err := cfg.Reload(r.Context()); err != nil {
+		err := cfg.Reload(r.Context())
+		if err != nil && cfg.Partial != nil && errors.Is(err, cfg.Partial) {
+			writeJSON(w, http.StatusOK, map[string]string{"reload": "done as far as it can be without a restart", "note": err.Error()})
+			return
+		}
+		if err != nil {
 			writeJSON(w, http.StatusUnprocessableEntity, map[string]string{"reload": "refused, the old settings stay in force", "error": err.Error()})
 			return
 		}

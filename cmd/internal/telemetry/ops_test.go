@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -178,7 +179,8 @@ func do(t *testing.T, c *http.Client, method, path string) (int, string) {
 func TestH11_ControlSocketIsPrivateAndPprofOff(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "control.sock")
 	var bad error
-	c, client := control(t, telemetry.ControlConfig{Path: path, Reload: func(context.Context) error { return bad }})
+	restart := errors.New("needs a restart")
+	c, client := control(t, telemetry.ControlConfig{Path: path, Partial: restart, Reload: func(context.Context) error { return bad }})
 	info, err := os.Lstat(path)
 	if err != nil {
 		t.Fatal(err)
@@ -198,6 +200,10 @@ func TestH11_ControlSocketIsPrivateAndPprofOff(t *testing.T) {
 	bad = errors.New("sallyport.yaml:3:1: issur: unknown key")
 	if s, body := do(t, client, "POST", "/reload"); s != 422 || !strings.Contains(body, "old settings stay in force") || !strings.Contains(body, "3:1") {
 		t.Errorf("broken reload: %d %s", s, body)
+	}
+	bad = fmt.Errorf("listen %w", restart)
+	if s, body := do(t, client, "POST", "/reload"); s != 200 || !strings.Contains(body, "listen needs a restart") {
+		t.Errorf("reload in part: %d %s", s, body)
 	}
 	if err := c.Stop(t.Context()); err != nil {
 		t.Error(err)
