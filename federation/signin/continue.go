@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sallyport/authn"
+	"sallyport/authn/lockout"
 	"sallyport/federation"
 	"sallyport/federation/signin/pages"
 	"sallyport/federation/web"
@@ -221,12 +222,12 @@ func undecided(reason authn.Reason) federation.Problem {
 	return federation.ProblemDirectory
 }
 
-// addressLimited reports whether an attempt was refused for the client's address,
-// before any account was looked at. Only then may the page say so: a pause of one
-// account looks like a wrong password.
+// addressLimited reports whether an attempt was refused for the client's address
+// or network. Only then may the page say so: it is true of every name alike. A
+// pause of one account, or of one name, looks like a wrong password.
 func addressLimited(cause error) bool {
-	var limited interface{ AddressLimited() bool }
-	return errors.As(cause, &limited) && limited.AddressLimited()
+	var refused *lockout.Refused
+	return errors.As(cause, &refused) && (refused.Scope == lockout.ScopeAddress || refused.Scope == lockout.ScopeNetwork)
 }
 
 // statusOf sets the one status that the edge would take for an error.

@@ -74,7 +74,9 @@ func (s *Set) drawError(w http.ResponseWriter, r *http.Request, info *web.Info, 
 	if e.Status != 0 {
 		status = e.Status
 	}
-	v := s.view(w, r, "", view{Failed: true, Token: e.Retry, Menu: linkMenu(r), Facts: info})
+	facts := *info
+	facts.CorrelationID = web.CorrelationID(info.CorrelationID) // a GUID or nothing
+	v := s.view(w, r, "", view{Failed: true, Token: e.Retry, Menu: linkMenu(r), Facts: &facts})
 	if err := v.describe(e); err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func (s *Set) choose(w http.ResponseWriter, r *http.Request, chosen string) *lan
 		s.Remember(w, chosen)
 		return lang
 	}
-	if r.URL.RawQuery != "" {
+	if strings.Contains(r.URL.RawQuery, LanguageField+"=") { // most queries are long and have none
 		if code := r.URL.Query().Get(LanguageField); known(code) {
 			s.Remember(w, code)
 			return s.languages[code]

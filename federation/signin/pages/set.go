@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"strconv"
 	"strings"
+	"sync"
 
 	"sallyport/federation/web"
 )
@@ -16,8 +18,8 @@ import (
 //go:embed files/pages.html
 var templates string
 
-// Set is all pages of one configuration. It is read-only after [New] and safe
-// for concurrent use.
+// Set is all pages of one configuration. It does not change after [New] and is
+// safe for concurrent use.
 type Set struct {
 	cfg       Config
 	languages map[string]*language
@@ -26,6 +28,7 @@ type Set struct {
 	// Addresses of assets; brand is empty without own colours, darkLogo without
 	// a second logo.
 	style, script, brand, logo, darkLogo, icon string
+	cuts                                       sync.Map // state to []piece
 }
 
 // New checks the settings and prepares every page. The error holds all problems.
@@ -93,7 +96,7 @@ type view struct {
 	Facts    *web.Info
 	User     string
 	Frames   []string
-	SignIn   *SignIn
+	SignIn   *signInForm
 	HandOver *HandOver
 }
 
@@ -130,11 +133,12 @@ func (p policy) String(nonce string) string {
 	return b.String()
 }
 
-// newNonce returns 128 random bits as a policy wants them.
+// newNonce returns 128 random bits as a policy wants them, in the alphabet that
+// needs no escaping in an attribute.
 func newNonce() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails
-	return base64.RawStdEncoding.EncodeToString(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
 // view completes a view with the set, the language and a nonce.
@@ -150,22 +154,43 @@ func (s *Set) write(w http.ResponseWriter, r *http.Request, status int, p policy
 	if err := s.pages.ExecuteTemplate(&out, "page", v); err != nil {
 		return fmt.Errorf("pages: %w", err)
 	}
+	send(w, r, status, p.String(v.Nonce), v.lang.Code, v.Post, out.Bytes())
+	return nil
+}
+
+// send writes a drawn page with its headers.
+func send(w http.ResponseWriter, r *http.Request, status int, csp, language string, ownForm bool, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Language", v.lang.Code)
-	h.Set("Content-Security-Policy", p.String(v.Nonce))
+	h.Set("Content-Language", language)
+	h.Set("Content-Security-Policy", csp)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Cache-Control", "no-store")
 	h.Set("Pragma", "no-cache")
 	h.Set("X-Content-Type-Options", "nosniff")
-	// Not no-referrer: browsers without Sec-Fetch-Site would then send our own
-	// forms with "Origin: null", which the check of origins has to refuse.
-	h.Set("Referrer-Policy", "strict-origin")
+	h.Set("Referrer-Policy", "no-referrer")
+	if ownForm {
+		// Under no-referrer, browsers that send no Sec-Fetch-Site would post our own
+		// form with "Origin: null" (Fetch §3.1), which the check of origins refuses.
+		h.Set("Referrer-Policy", "same-origin")
+	}
 	h.Add("Vary", "Accept-Language, Cookie")
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(out.Bytes()) // the client has gone, nobody to tell
+		_, _ = w.Write(body) // the client has gone, nobody to tell
 	}
-	return nil
+}
+
+// splice writes a page that was drawn before, with the values of this request.
+func (s *Set) splice(w http.ResponseWriter, r *http.Request, p policy, key state, pieces []piece, v *values) {
+	v.nonce = newNonce()
+	out := buffers.Get().(*bytes.Buffer)
+	out.Reset()
+	join(out, pieces, v)
+	send(w, r, http.StatusOK, p.String(v.nonce), key.language, !key.handOver, out.Bytes())
+	if out.Cap() <= maxKeptBuffer {
+		buffers.Put(out)
+	}
 }
 
 // linkMenu offers language links where a link leads to the same page again: a

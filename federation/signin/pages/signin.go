@@ -44,32 +44,60 @@ type SignIn struct {
 // no more.
 const maxPrefill = 256
 
+// signInForm is the form as the template sees it.
+type signInForm struct {
+	Trouble Trouble
+	Ticked  bool
+	User    string
+}
+
 // The conditions of the template.
-func (p *SignIn) Wrong() bool       { return p.Trouble&Credentials != 0 }
-func (p *SignIn) NoUser() bool      { return p.Trouble&UserEmpty != 0 }
-func (p *SignIn) NoPassword() bool  { return p.Trouble&PasswordEmpty != 0 }
-func (p *SignIn) FocusUser() bool   { return p.User == "" || p.NoUser() }
-func (p *SignIn) UserBad() bool     { return p.Wrong() || p.NoUser() }
-func (p *SignIn) PasswordBad() bool { return p.Wrong() || p.NoPassword() }
+func (p *signInForm) Wrong() bool       { return p.Trouble&Credentials != 0 }
+func (p *signInForm) NoUser() bool      { return p.Trouble&UserEmpty != 0 }
+func (p *signInForm) NoPassword() bool  { return p.Trouble&PasswordEmpty != 0 }
+func (p *signInForm) FocusUser() bool   { return p.User == "" || p.NoUser() }
+func (p *signInForm) UserBad() bool     { return p.Wrong() || p.NoUser() }
+func (p *signInForm) PasswordBad() bool { return p.Wrong() || p.NoPassword() }
 
 // SignIn draws the sign-in page, status 200 in all states.
 func (s *Set) SignIn(w http.ResponseWriter, r *http.Request, p SignIn) error {
 	if !utf8.ValidString(p.User) || utf8.RuneCountInString(p.User) > maxPrefill {
 		p.User = ""
 	}
-	v := s.view(w, r, p.Language, view{Failed: p.Trouble != 0, Token: p.Token, Menu: menuForm, SignIn: &p})
+	ticked := s.cfg.Keep == KeepOn
+	if p.Again {
+		ticked = p.Keep
+	}
+	key := state{language: s.choose(w, r, p.Language).Code, fresh: p.Fresh, ticked: ticked, user: p.User != "", trouble: p.Trouble}
+	want := []hole{holeToken, holeParty}
+	if key.user {
+		want = append(want, holeUser)
+	}
+	pieces, err := s.pieces(key, func() (*view, error) { return s.signInView(key) }, want...)
+	if err != nil {
+		return err
+	}
+	s.splice(w, r, policy{}, key, pieces, &values{token: p.Token, party: p.Party, user: p.User})
+	return nil
+}
+
+// signInView is the sign-in page with markers for its values.
+func (s *Set) signInView(key state) (*view, error) {
+	form := &signInForm{Trouble: key.trouble, Ticked: key.ticked}
+	if key.user {
+		form.User = markers[holeUser]
+	}
+	v := &view{lang: s.languages[key.language], Failed: key.trouble != 0, Token: markers[holeToken], Menu: menuForm, SignIn: form}
 	lead := "signin.lead"
-	if p.Fresh {
+	if key.fresh {
 		lead = "signin.lead.again"
 	}
 	var err error
-	if v.Text, err = v.H(lead, "party", p.Party); err != nil {
-		return err
+	if v.Text, err = v.H(lead, "party", markers[holeParty]); err != nil {
+		return nil, err
 	}
-	if v.Title, v.Heading, err = v.title("signin.title"); err != nil {
-		return err
-	}
-	return s.write(w, r, http.StatusOK, policy{}, v)
+	v.Title, v.Heading, err = v.title("signin.title")
+	return v, err
 }
 
 // title returns a text for the title element and for the h1.
@@ -97,7 +125,7 @@ var ErrFieldValue = errors.New("pages: value cannot be posted unchanged by a bro
 // fields; it is asked before a token counts as issued.
 func (p *HandOver) Validate() error {
 	u, err := url.Parse(p.Action)
-	if err != nil || u.Host == "" || u.Scheme != "https" {
+	if err != nil || u.Host == "" || u.Scheme != "https" || strings.ContainsFunc(p.Action, notInURL) {
 		return fmt.Errorf("pages: hand-over address %q is not an https address", p.Action)
 	}
 	for _, f := range p.Fields {
@@ -108,20 +136,33 @@ func (p *HandOver) Validate() error {
 	return nil
 }
 
+// notInURL are the characters that RFC 3986 does not allow unescaped. html/template
+// would escape them; the registry should have.
+func notInURL(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("\"<>\\^`{|}", r) }
+
 // HandOver draws the page that hands a token over.
 func (s *Set) HandOver(w http.ResponseWriter, r *http.Request, p HandOver) error {
-	err := p.Validate()
+	if err := p.Validate(); err != nil {
+		return err
+	}
+	key := state{language: s.choose(w, r, "").Code, handOver: true}
+	pieces, err := s.pieces(key, func() (*view, error) { return s.handOverView(key) }, holeParty, holeAction, holeFields)
 	if err != nil {
 		return err
 	}
-	v := s.view(w, r, "", view{HandOver: &p})
+	s.splice(w, r, policy{formAction: formAction(p.FormActions)}, key, pieces, &values{party: p.Party, action: p.Action, fields: p.Fields})
+	return nil
+}
+
+// handOverView is the hand-over page with markers for its values.
+func (s *Set) handOverView(key state) (*view, error) {
+	v := &view{lang: s.languages[key.language], HandOver: &HandOver{Action: markers[holeAction], Fields: []federation.Field{markedField}}}
+	var err error
 	if v.Title, v.Heading, err = v.title("post.title"); err != nil {
-		return err
+		return nil, err
 	}
-	if v.Text, err = v.H("post.lead", "party", p.Party); err != nil {
-		return err
-	}
-	return s.write(w, r, http.StatusOK, policy{formAction: formAction(p.FormActions)}, v)
+	v.Text, err = v.H("post.lead", "party", markers[holeParty])
+	return v, err
 }
 
 // formAction lists the origins, or the scheme when there are none or one of them

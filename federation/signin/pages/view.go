@@ -66,16 +66,8 @@ func (v *view) Hint() (template.HTML, error) {
 	return v.H("signin.user.hint", "upn", v.s.cfg.ExampleUPN, "down", v.s.cfg.ExampleDown)
 }
 
-// KeepShown and KeepTicked describe the box "keep me signed in".
+// KeepShown says whether the box "keep me signed in" is there.
 func (v *view) KeepShown() bool { return v.s.KeepOffered() }
-
-// KeepTicked is the choice just made, or the setting on a fresh page.
-func (v *view) KeepTicked() bool {
-	if v.SignIn.Again {
-		return v.SignIn.Keep
-	}
-	return v.s.cfg.Keep == KeepOn
-}
 
 // MenuIsForm and MenuIsLinks tell how the language is switched.
 func (v *view) MenuIsForm() bool  { return v.Menu == menuForm }
