@@ -1,0 +1,124 @@
+# Redis, nginx, and the npm packages with the foreign relying party.
+
+redis_port=6379
+
+start_redis() {
+  launch redis redis-server "$work/redis.conf"
+}
+
+redis_ready() {
+  [ "$(REDISCLI_AUTH=$(cat "$lab/redis-password") timeout 3 redis-cli --tls --cacert "$work/pki/ca.pem" \
+    -h "$redis_addr" -p "$redis_port" --user sallyport PING 2>/dev/null)" = PONG ]
+}
+
+# make_redis writes a Redis that speaks only TLS and knows only one user, with
+# no more rights than sessions need.
+make_redis() {
+  local rules
+  (umask 077; secret >"$lab/redis-password")
+  rules=$(cd "$repo" && go run ./deploy/testbed/lab/redisacl) || die "the ACL of the session store is not to be had"
+  (umask 077; cat >"$work/redis.acl") <<ACL
+user default off
+user sallyport on >$(cat "$lab/redis-password") $rules
+ACL
+  cat >"$work/redis.conf" <<CONF
+port 0
+tls-port $redis_port
+bind $redis_addr
+tls-cert-file $work/pki/redis.pem
+tls-key-file $work/pki/redis.key
+tls-ca-cert-file $work/pki/ca.pem
+tls-auth-clients no
+tls-protocols "TLSv1.2 TLSv1.3"
+aclfile $work/redis.acl
+dir $work
+save ""
+appendonly no
+maxmemory 64mb
+maxmemory-policy noeviction
+CONF
+}
+
+# make_nginx writes the proxy in front: one public name, two instances behind
+# it, one request tried at the next instance only when nothing was sent.
+make_nginx() {
+  cat >"$work/nginx.conf" <<CONF
+daemon off;
+master_process on;
+worker_processes 1;
+pid $work/nginx.master;
+error_log stderr warn;
+events { worker_connections 512; }
+http {
+  access_log off;
+  client_body_temp_path $work/nginx-body;
+  proxy_temp_path $work/nginx-proxy;
+  fastcgi_temp_path $work/nginx-fastcgi;
+  uwsgi_temp_path $work/nginx-uwsgi;
+  scgi_temp_path $work/nginx-scgi;
+  server_tokens off;
+  upstream gateway {
+    server $gateway1_addr:8443 max_fails=1 fail_timeout=1s;
+    server $gateway2_addr:8443 max_fails=1 fail_timeout=1s;
+    keepalive 16;
+  }
+  server {
+    listen $proxy_addr:443 ssl;
+    server_name sts.contoso.test;
+    ssl_certificate $work/pki/sts.pem;
+    ssl_certificate_key $work/pki/sts.key;
+    ssl_protocols TLSv1.2 TLSv1.3;
+    # A Kerberos ticket with many groups makes one header of 88 KB.
+    large_client_header_buffers 4 128k;
+    client_max_body_size 256k;
+    location / {
+      proxy_pass https://gateway;
+      proxy_ssl_name sts.contoso.test;
+      proxy_ssl_server_name on;
+      proxy_ssl_verify on;
+      proxy_ssl_trusted_certificate $work/pki/ca.pem;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host \$host;
+      proxy_set_header X-Forwarded-For \$remote_addr;
+      proxy_set_header X-Forwarded-Proto \$scheme;
+      proxy_set_header X-Forwarded-Host \$host;
+      proxy_buffer_size 32k;
+      proxy_buffers 8 32k;
+      proxy_connect_timeout 2s;
+      proxy_next_upstream error timeout;
+    }
+  }
+}
+CONF
+}
+
+start_nginx() {
+  rm -f "$work/nginx.master"
+  launch nginx nginx -p "$work" -e stderr -c "$work/nginx.conf"
+}
+
+# make_node installs the locked npm packages and the scripts that use them
+# outside of the checkout.
+make_node() {
+  mkdir -p "$node"
+  if ! cmp -s "$here/node/package-lock.json" "$node/installed-lock.json"; then
+    cp "$here/node/package.json" "$here/node/package-lock.json" "$node/"
+    rm -f "$node/installed-lock.json"
+    (cd "$node" && npm ci --ignore-scripts --no-audit --no-fund) >"$work/npm.log" 2>&1 </dev/null ||
+      { tail -20 "$work/npm.log" >&2; die "npm ci went wrong"; }
+    cp "$here/node/package-lock.json" "$node/installed-lock.json"
+  fi
+  cp "$here"/node/*.mjs "$node/"
+  # Chromium takes further authorities from the NSS database of its home.
+  rm -rf "$work/home"
+  mkdir -p "$work/home/.pki/nssdb"
+  certutil -d "sql:$work/home/.pki/nssdb" -N --empty-password
+  certutil -d "sql:$work/home/.pki/nssdb" -A -t C,, -n testbed -i "$work/pki/ca.pem"
+}
+
+start_party() {
+  NODE_EXTRA_CA_CERTS=$work/pki/ca.pem PARTY_ADDRESS=$party_addr PARTY_STS_ADDRESS=$proxy_addr \
+    PARTY_CERT=$work/pki/party.pem PARTY_KEY=$work/pki/party.key \
+    launch party node --no-deprecation "$node/party.mjs"
+}
