@@ -17,6 +17,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"sallyport/cmd/internal/demo"
 )
 
 func main() {
@@ -45,24 +47,24 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if *verbose {
 		logs = stderr
 	}
-	d, err := start(ctx, options{Port: *port, Log: logs, Progress: stdout})
+	d, err := demo.Start(ctx, demo.Options{Port: *port, Log: logs, Progress: stdout})
 	if err != nil {
 		fmt.Fprintf(stderr, "sallyport-demo: %v\n", err)
 		return 1
 	}
-	defer d.close()
+	defer d.Close()
 	if *check {
-		if !d.check(ctx, stdout) {
+		if !d.Check(ctx, stdout) {
 			return 1
 		}
 		return 0
 	}
-	d.welcome(stdout)
+	d.Welcome(stdout)
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(stdout, "\nStopping.")
 		return 0
-	case err := <-d.gateway.Served():
+	case err := <-d.Gateway.Served():
 		fmt.Fprintf(stderr, "sallyport-demo: the gateway ended: %v\n", err)
 		return 1
 	}

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -26,8 +26,8 @@ var shown = map[uint32]string{
 	0x52f: "Your account cannot be used here",
 }
 
-// check makes the whole trip for every user and some more, and reports each.
-func (d *demo) check(ctx context.Context, w io.Writer) bool {
+// Check makes the whole trip for every user and some more, and reports each.
+func (d *Demo) Check(ctx context.Context, w io.Writer) bool {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	good, bad := 0, 0
@@ -41,7 +41,7 @@ func (d *demo) check(ctx context.Context, w io.Writer) bool {
 		}
 		fmt.Fprintf(w, "%s  %-28s %-34s %s\n", mark, name, state, outcome)
 	}
-	for _, u := range d.users {
+	for _, u := range d.Users {
 		outcome, err := d.checkUser(ctx, u)
 		report(u.SAM, u.State, outcome, err)
 	}
@@ -63,20 +63,20 @@ func (d *demo) check(ctx context.Context, w io.Writer) bool {
 
 // checkUser makes one user's trip: into Microsoft 365 and out of it again, or to
 // the page that says why not.
-func (d *demo) checkUser(ctx context.Context, u directorytest.User) (string, error) {
-	b := trip.New(d.authority.pool())
+func (d *Demo) checkUser(ctx context.Context, u directorytest.User) (string, error) {
+	b := d.Browser()
 	defer b.Close()
 	upn := u.UPN
 	if upn == "" {
 		upn = u.SAM + "@" + federated
 	}
-	p, err := b.ToGateway(ctx, d.cloud.URL(), upn, false)
+	p, err := b.ToGateway(ctx, d.Cloud.URL(), upn, false)
 	if err != nil {
 		return "", err
 	}
 	name := ""
 	if u.UPN == "" {
-		name = d.directory.NetBIOS + `\` + u.SAM
+		name = d.Directory.NetBIOS + `\` + u.SAM
 	}
 	if p, err = b.Password(ctx, p, trip.English, name, u.Password); err != nil {
 		return "", err
@@ -127,8 +127,8 @@ func signedInAs(p *trip.Page, upn string) error {
 }
 
 // checkSession visits again with the same browser: no password may be asked.
-func (d *demo) checkSession(ctx context.Context, b *trip.Browser, upn string) error {
-	p, err := b.ToGateway(ctx, d.cloud.URL(), upn, false)
+func (d *Demo) checkSession(ctx context.Context, b *trip.Browser, upn string) error {
+	p, err := b.ToGateway(ctx, d.Cloud.URL(), upn, false)
 	if err != nil {
 		return err
 	}
@@ -143,12 +143,12 @@ func (d *demo) checkSession(ctx context.Context, b *trip.Browser, upn string) er
 
 // checkSignOut signs out at Microsoft 365, loads what a browser would load, and
 // makes sure that the session is gone.
-func (d *demo) checkSignOut(ctx context.Context, b *trip.Browser, portal *trip.Page, upn string) error {
+func (d *Demo) checkSignOut(ctx context.Context, b *trip.Browser, portal *trip.Page, upn string) error {
 	out, ok := portal.Link("Sign out")
 	if !ok {
 		return errors.New("the portal has no link to sign out")
 	}
-	before := d.cloud.Cleanups()
+	before := d.Cloud.Cleanups()
 	p, err := b.Open(ctx, out)
 	if err != nil {
 		return err
@@ -161,10 +161,10 @@ func (d *demo) checkSignOut(ctx context.Context, b *trip.Browser, portal *trip.P
 			return err
 		}
 	}
-	if d.cloud.Cleanups() != before+1 {
-		return fmt.Errorf("Microsoft 365 was told %d times", d.cloud.Cleanups()-before)
+	if d.Cloud.Cleanups() != before+1 {
+		return fmt.Errorf("Microsoft 365 was told %d times", d.Cloud.Cleanups()-before)
 	}
-	p, err = b.ToGateway(ctx, d.cloud.URL(), upn, false)
+	p, err = b.ToGateway(ctx, d.Cloud.URL(), upn, false)
 	if err != nil {
 		return err
 	}
@@ -174,18 +174,18 @@ func (d *demo) checkSignOut(ctx context.Context, b *trip.Browser, portal *trip.P
 	return nil
 }
 
-func (d *demo) checkWrongPassword(ctx context.Context) (string, error) {
-	return d.refused(ctx, "alice@"+federated, "not "+d.users[0].Password)
+func (d *Demo) checkWrongPassword(ctx context.Context) (string, error) {
+	return d.refused(ctx, "alice@"+federated, "not "+d.Users[0].Password)
 }
 
-func (d *demo) checkUnknown(ctx context.Context) (string, error) {
+func (d *Demo) checkUnknown(ctx context.Context) (string, error) {
 	return d.refused(ctx, "nobody@"+federated, "whatever-1")
 }
 
-func (d *demo) refused(ctx context.Context, upn, password string) (string, error) {
-	b := trip.New(d.authority.pool())
+func (d *Demo) refused(ctx context.Context, upn, password string) (string, error) {
+	b := d.Browser()
 	defer b.Close()
-	p, err := b.ToGateway(ctx, d.cloud.URL(), upn, false)
+	p, err := b.ToGateway(ctx, d.Cloud.URL(), upn, false)
 	if err != nil {
 		return "", err
 	}
@@ -199,12 +199,12 @@ func (d *demo) refused(ctx context.Context, upn, password string) (string, error
 }
 
 // checkAgain asks for a fresh sign-in on top of a session.
-func (d *demo) checkAgain(ctx context.Context) (string, error) {
-	b := trip.New(d.authority.pool())
+func (d *Demo) checkAgain(ctx context.Context) (string, error) {
+	b := d.Browser()
 	defer b.Close()
-	u := d.users[0]
+	u := d.Users[0]
 	for _, again := range []bool{false, true} {
-		p, err := b.ToGateway(ctx, d.cloud.URL(), u.UPN, again)
+		p, err := b.ToGateway(ctx, d.Cloud.URL(), u.UPN, again)
 		if err != nil {
 			return "", err
 		}
@@ -222,11 +222,11 @@ func (d *demo) checkAgain(ctx context.Context) (string, error) {
 }
 
 // checkTampered makes sure that the judge is awake.
-func (d *demo) checkTampered(ctx context.Context) (string, error) {
-	b := trip.New(d.authority.pool())
+func (d *Demo) checkTampered(ctx context.Context) (string, error) {
+	b := d.Browser()
 	defer b.Close()
-	u := d.users[0]
-	p, err := b.ToGateway(ctx, d.cloud.URL(), u.UPN, false)
+	u := d.Users[0]
+	p, err := b.ToGateway(ctx, d.Cloud.URL(), u.UPN, false)
 	if err != nil {
 		return "", err
 	}

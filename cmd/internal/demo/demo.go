@@ -1,9 +1,10 @@
-package main
+package demo
 
 import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 	"sallyport/cmd/internal/config"
 	"sallyport/cmd/internal/m365sim"
 	"sallyport/cmd/internal/telemetry"
+	"sallyport/cmd/internal/trip"
 )
 
 const (
@@ -30,48 +32,75 @@ const (
 	banner       = "Demo: not a real sign-in. Everything runs on this machine."
 )
 
-type options struct {
-	Port          int
+// Options say how to start.
+type Options struct {
+	// Port is the first of four ports; each that is in use is replaced by a free
+	// one, as is zero.
+	Port int
+	// Log gets the gateway's log records, Progress what is being started. Nil: nobody.
 	Log, Progress io.Writer
+	// Settings may change the settings file before it is read. Nil: no change.
+	Settings func(text string) string
+	// DCs is the number of domain controllers. Default 2.
+	DCs int
+	// DirectoryDown starts with domain controllers that do not answer.
+	DirectoryDown bool
 }
 
-// demo is the three parts, running.
-type demo struct {
-	dir       string
-	users     []directorytest.User
-	directory *directorytest.Directory
-	cloud     *m365sim.Sim
-	gateway   *app.App
+// Demo is the three parts, running.
+type Demo struct {
+	// Dir holds the run's files; Close removes it.
+	Dir string
+	// Users are the accounts with their passwords.
+	Users     []directorytest.User
+	Directory *directorytest.Directory
+	Cloud     *m365sim.Sim
+	Gateway   *app.App
+
 	authority *authority
 }
 
-// start brings everything up and tells what it does.
-func start(ctx context.Context, opts options) (d *demo, err error) {
-	d = &demo{}
+// Start brings everything up and tells what it does.
+func Start(ctx context.Context, opts Options) (d *Demo, err error) {
+	d = &Demo{}
 	defer func() {
 		if err != nil {
-			d.close()
+			d.Close()
 			d = nil
 		}
 	}()
+	if opts.Log == nil {
+		opts.Log = io.Discard
+	}
+	if opts.Progress == nil {
+		opts.Progress = io.Discard
+	}
+	if opts.DCs == 0 {
+		opts.DCs = 2
+	}
 	began := time.Now()
 	step := func(what string) {
 		fmt.Fprintf(opts.Progress, "%5.2fs  %s\n", time.Since(began).Seconds(), what)
 	}
 	step("Sallyport demo: everything listens on 127.0.0.1 only; keys and passwords are made for this run")
-	if d.dir, err = os.MkdirTemp("", "sallyport-demo-"); err != nil {
+	if d.Dir, err = os.MkdirTemp("", "sallyport-demo-"); err != nil {
 		return d, err
 	}
 	if d.authority, err = newAuthority(); err != nil {
 		return d, err
 	}
 	step("starting the stand-in of Active Directory")
-	d.users = directorytest.DemoUsers(func(string) string { return demoPassword() })
-	if d.directory, err = directorytest.Start(directorytest.Config{Users: d.users, Groups: directorytest.DemoGroups(), DCs: 2}); err != nil {
+	d.Users = directorytest.DemoUsers(func(string) string { return demoPassword() })
+	if d.Directory, err = directorytest.Start(directorytest.Config{Users: d.Users, Groups: directorytest.DemoGroups(), DCs: opts.DCs}); err != nil {
 		return d, fmt.Errorf("stand-in of Active Directory: %w", err)
 	}
+	if opts.DirectoryDown {
+		for _, dc := range d.Directory.DCs {
+			dc.Down()
+		}
+	}
 	step("starting the stand-in of Microsoft 365")
-	cert, err := d.authority.issue(host, d.dir)
+	cert, err := d.authority.issue(host, d.Dir)
 	if err != nil {
 		return d, err
 	}
@@ -89,13 +118,13 @@ func start(ctx context.Context, opts options) (d *demo, err error) {
 	return d, nil
 }
 
-func (d *demo) startCloud(cert tls.Certificate, port int) error {
+func (d *Demo) startCloud(cert tls.Certificate, port int) error {
 	cfg := m365sim.Config{Host: host, Certificate: cert, Banner: banner, Hint: d.hints()}
 	for i := range cfg.Ports {
 		cfg.Ports[i] = freePort(port + i)
 	}
 	var err error
-	d.cloud, err = m365sim.Start(cfg)
+	d.Cloud, err = m365sim.Start(cfg)
 	return err
 }
 
@@ -109,12 +138,12 @@ func freePort(want int) int {
 	return want
 }
 
-func (d *demo) startGateway(ctx context.Context, opts options) error {
+func (d *Demo) startGateway(ctx context.Context, opts Options) error {
 	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", freePort(opts.Port)))
 	if err != nil {
 		return err
 	}
-	path, err := d.writeSettings(l.Addr().(*net.TCPAddr).Port)
+	path, err := d.writeSettings(l.Addr().(*net.TCPAddr).Port, opts.Settings)
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
@@ -123,28 +152,28 @@ func (d *demo) startGateway(ctx context.Context, opts options) error {
 		return errors.Join(fmt.Errorf("the demo's settings: %w", err), l.Close())
 	}
 	logger := telemetry.NewLogger(telemetry.LogConfig{Writer: opts.Log, Level: slog.LevelInfo})
-	if d.gateway, err = app.New(cfg, app.Options{Logger: logger, Listener: l, Demo: true, Stdout: io.Discard}); err != nil {
+	if d.Gateway, err = app.New(cfg, app.Options{Logger: logger, Listener: l, Demo: true, Stdout: io.Discard}); err != nil {
 		return errors.Join(err, l.Close())
 	}
-	return d.gateway.Start(ctx)
+	return d.Gateway.Start(ctx)
 }
 
 // writeSettings writes a settings file as an admin would, and the secrets that
 // it refers to.
-func (d *demo) writeSettings(port int) (string, error) {
+func (d *Demo) writeSettings(port int, change func(string) string) (string, error) {
 	secrets := map[string][]byte{
-		"service-password": []byte(d.directory.ServicePassword), "directory-ca.pem": d.directory.CAPEM(),
+		"service-password": []byte(d.Directory.ServicePassword), "directory-ca.pem": d.Directory.CAPEM(),
 	}
 	for name, content := range secrets {
-		if err := os.WriteFile(filepath.Join(d.dir, name), content, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(d.Dir, name), content, 0o600); err != nil {
 			return "", err
 		}
 	}
-	if err := os.Mkdir(filepath.Join(d.dir, "signing"), 0o700); err != nil {
+	if err := os.Mkdir(filepath.Join(d.Dir, "signing"), 0o700); err != nil {
 		return "", err
 	}
 	servers := ""
-	for _, dc := range d.directory.DCs {
+	for _, dc := range d.Directory.DCs {
 		servers += fmt.Sprintf("        - {url: %q, address: %q}\n", dc.URL, dc.Addr)
 	}
 	text := fmt.Sprintf(`# Settings of one run of the demo; removed when it ends.
@@ -170,18 +199,45 @@ signing: {key_file: signing/key.pem, certificate_file: signing/certificate.pem, 
 signin_page: {organisation: %[10]q}
 audit: {file: audit.jsonl}
 ops: {listen: "127.0.0.1:0", drain_time: 10ms}
-`, host, port, federated, issuer, d.cloud.LoginSRF(), d.directory.ServiceName, d.directory.Domain, d.directory.NetBIOS, servers, organisation)
-	path := filepath.Join(d.dir, "sallyport.yaml")
+`, host, port, federated, issuer, d.Cloud.LoginSRF(), d.Directory.ServiceName, d.Directory.Domain, d.Directory.NetBIOS, servers, organisation)
+	if change != nil {
+		text = change(text)
+	}
+	path := d.Settings()
 	return path, os.WriteFile(path, []byte(text), 0o600)
+}
+
+// Settings is the path of the settings file.
+func (d *Demo) Settings() string { return filepath.Join(d.Dir, "sallyport.yaml") }
+
+// SignInURL is the gateway's passive address.
+func (d *Demo) SignInURL() string {
+	return fmt.Sprintf("https://%s:%d/adfs/ls/", host, d.Gateway.Addr().(*net.TCPAddr).Port)
+}
+
+// Browser returns a fresh browser that trusts this run's certificates.
+func (d *Demo) Browser() *trip.Browser { return trip.New(d.authority.pool()) }
+
+// Roots are the authorities of this run's web servers.
+func (d *Demo) Roots() *x509.CertPool { return d.authority.pool() }
+
+// User returns an account by its sAMAccountName.
+func (d *Demo) User(sam string) directorytest.User {
+	for _, u := range d.Users {
+		if u.SAM == sam {
+			return u
+		}
+	}
+	return directorytest.User{}
 }
 
 // federate tells the stand-in of Microsoft 365 what an admin tells the cloud:
 // the domain's addresses and certificate; and which users are synchronised.
-func (d *demo) federate() error {
-	ls := fmt.Sprintf("https://%s:%d/adfs/ls/", host, d.gateway.Addr().(*net.TCPAddr).Port)
+func (d *Demo) federate() error {
+	ls := d.SignInURL()
 	var users []m365sim.User
-	for _, u := range d.users {
-		id, err := d.directory.Identity(u.SAM)
+	for _, u := range d.Users {
+		id, err := d.Directory.Identity(u.SAM)
 		if err != nil {
 			return err
 		}
@@ -195,33 +251,33 @@ func (d *demo) federate() error {
 		}
 		users = append(users, m365sim.User{UPN: upn, ImmutableID: base64.StdEncoding.EncodeToString(anchor), DisplayName: u.DisplayName})
 	}
-	d.cloud.SetTenant([]m365sim.Domain{{
+	d.Cloud.SetTenant([]m365sim.Domain{{
 		Name: federated, Federated: true, IssuerURI: issuer, PassiveSignInURI: ls, SignOutURI: ls,
-		SigningCertificate: d.gateway.SigningCertificates()[0].Certificate,
+		SigningCertificate: d.Gateway.SigningCertificates()[0].Certificate,
 	}}, users)
 	return nil
 }
 
-// close ends everything and removes the run's files.
-func (d *demo) close() {
+// Close ends everything and removes the run's files.
+func (d *Demo) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if d.gateway != nil {
-		_ = d.gateway.Stop(ctx)
+	if d.Gateway != nil {
+		_ = d.Gateway.Stop(ctx)
 	}
-	if d.cloud != nil {
-		d.cloud.Close()
+	if d.Cloud != nil {
+		d.Cloud.Close()
 	}
-	if d.directory != nil {
-		_ = d.directory.Close()
+	if d.Directory != nil {
+		_ = d.Directory.Close()
 	}
-	if d.dir != "" {
-		_ = os.RemoveAll(d.dir)
+	if d.Dir != "" {
+		_ = os.RemoveAll(d.Dir)
 	}
 }
 
-// welcome prints what to open and who may sign in.
-func (d *demo) welcome(w io.Writer) {
+// Welcome prints what to open and who may sign in.
+func (d *Demo) Welcome(w io.Writer) {
 	fmt.Fprintf(w, `
 Open            %s
                 (the certificate is made for this run: let the browser go on when it warns)
@@ -229,23 +285,23 @@ Gateway         %s
 Settings        %s
 Stop            Ctrl+C
 
-`, d.cloud.URL(), fmt.Sprintf("https://%s:%d/adfs/ls/", host, d.gateway.Addr().(*net.TCPAddr).Port), filepath.Join(d.dir, "sallyport.yaml"))
+`, d.Cloud.URL(), d.SignInURL(), d.Settings())
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(t, "USER NAME\tOR\tPASSWORD\tACCOUNT IS")
-	for _, u := range d.users {
+	for _, u := range d.Users {
 		upn := u.UPN
 		if upn == "" {
 			upn = "-"
 		}
-		fmt.Fprintf(t, "%s\t%s\\%s\t%s\t%s\n", upn, d.directory.NetBIOS, u.SAM, u.Password, u.State)
+		fmt.Fprintf(t, "%s\t%s\\%s\t%s\t%s\n", upn, d.Directory.NetBIOS, u.SAM, u.Password, u.State)
 	}
 	_ = t.Flush()
 }
 
 // hints are the lines under the user name field of the stand-in.
-func (d *demo) hints() []string {
+func (d *Demo) hints() []string {
 	var lines []string
-	for _, u := range d.users {
+	for _, u := range d.Users {
 		if u.UPN != "" {
 			lines = append(lines, u.UPN+": "+u.State)
 		}
