@@ -168,10 +168,10 @@ func (a *App) buildPages(cfg *config.Config) (*pages.Set, error) {
 	}
 	p := pages.Config{
 		Org: s.Organisation, Host: public.Host, Accent: s.Accent, AccentDark: s.AccentDark, Help: s.HelpText,
-		Links: pages.Links{Help: s.HelpURL, Privacy: s.PrivacyURL, Forgot: s.ForgotPasswordURL}, Demo: a.opts.Demo, Banner: s.Banner["en"],
+		Links: pages.Links{Help: s.HelpURL, Privacy: s.PrivacyURL, Forgot: s.ForgotPasswordURL}, Demo: a.opts.Demo, Banner: s.Banner,
 	}
-	if len(s.Languages) == 1 {
-		p.Language = s.Languages[0]
+	if s.Language != "auto" {
+		p.Language = s.Language
 	}
 	if p.Logo, err = readFile(s.LogoFile); err != nil {
 		return nil, fmt.Errorf("signin_page.logo_file: %w", err)

@@ -23,7 +23,7 @@ type ControlConfig struct {
 	// Partial is what Reload's error wraps when the settings are in force as far as
 	// they may change live. Nil: an error means that nothing changed.
 	Partial error
-	Health *Health
+	Health  *Health
 	// Pprof offers profiles, which show memory.
 	Pprof  bool
 	Logger *slog.Logger
