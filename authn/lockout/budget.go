@@ -60,15 +60,17 @@ func (b *budgets) cell(key uint64, now time.Time) *cell {
 	return c
 }
 
-func (b *budgets) take(key uint64, cost float32, now time.Time) (wait time.Duration, ok bool) {
+// has reports whether the budget has so many tokens, and if not, how long until
+// then.
+func (b *budgets) has(key uint64, cost float32, now time.Time) (wait time.Duration, ok bool) {
 	c := b.cell(key, now)
 	if c.missing+cost > b.burst {
 		return time.Duration((c.missing + cost - b.burst) * b.every * float32(time.Second)).Round(time.Second), false
 	}
-	c.missing += cost
 	return 0, true
 }
 
+// give adds tokens, or takes them when there are less than none.
 func (b *budgets) give(key uint64, tokens float32, now time.Time) {
 	c := b.cell(key, now)
 	c.missing = max(c.missing-tokens, -creditCap*b.burst)
@@ -116,7 +118,7 @@ func (m *Memory) hashNetwork(a netip.Addr) uint64 {
 
 // isFamiliar reports whether the account has signed in from the address before.
 // The caller holds mu.
-func (m *Memory) isFamiliar(t *Ticket) bool {
+func (m *Memory) isFamiliar(t *Ticket, now time.Time) bool {
 	if !t.attempt.Client.IsValid() {
 		return false
 	}
@@ -124,7 +126,7 @@ func (m *Memory) isFamiliar(t *Ticket) bool {
 	if p == nil {
 		return false
 	}
-	oldest := m.cfg.Now().Add(-placeLife).Unix()
+	oldest := now.Add(-placeLife).Unix()
 	for i := range p {
 		if p[i].seen > oldest && p[i].address == t.address {
 			return true

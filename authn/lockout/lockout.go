@@ -36,7 +36,14 @@ type Ticket struct {
 	familiar bool
 	address  uint64
 	budgeted bool
+	instead  *Refused
 }
+
+// Instead returns what a person must be told when this attempt fails, nil when it
+// is what they would be told anyway. It is set for one of the account's own places
+// whose address has used up its budget: there every name but this one is told so,
+// and another answer would tell that the account exists.
+func (t Ticket) Instead() *Refused { return t.instead }
 
 // Outcome is how an attempt ended.
 type Outcome uint8

@@ -1,6 +1,7 @@
 package lockout
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/maphash"
@@ -137,6 +138,9 @@ func (m *Memory) longest() time.Duration {
 
 // Begin counts an attempt before it is made. A *[Refused] forbids it; every other
 // outcome must be told to Settle.
+//
+// The budget of the address comes first: when it is used up every name gets the
+// same answer, so that the answer tells nothing about a name.
 func (m *Memory) Begin(_ context.Context, a Attempt) (Ticket, error) {
 	now := m.cfg.Now()
 	t := Ticket{attempt: a, scope: ScopeAccount, address: m.hashAddress(a.Client)}
@@ -144,67 +148,79 @@ func (m *Memory) Begin(_ context.Context, a Attempt) (Ticket, error) {
 	defer m.mu.Unlock()
 	m.accounts.turn(now, m.longest())
 	m.places.turn(now, placeLife)
-	c, limit, window, err := m.counterOf(&t)
-	if err != nil {
-		m.metrics.refuse(ScopeFull)
-		return Ticket{}, err
+	t.familiar = !a.Account.IsZero() && m.isFamiliar(&t, now)
+	t.instead = m.spend(&t, now)
+	if t.instead != nil && !t.familiar {
+		return Ticket{}, m.refuse(t.instead)
+	}
+	c, limit, window := m.counterOf(&t)
+	if c == nil {
+		m.refund(&t, now)
+		return Ticket{}, m.refuse(&Refused{Scope: ScopeFull, RetryAfter: time.Minute})
 	}
 	if wait, ok := c.take(t.side, limit, now, window); !ok {
-		m.metrics.refuse(t.scope)
-		return Ticket{}, &Refused{Scope: t.scope, RetryAfter: wait}
+		m.refund(&t, now)
+		return Ticket{}, m.refuse(cmp.Or(t.instead, &Refused{Scope: t.scope, RetryAfter: wait}))
 	}
 	t.epoch = c.epoch
-	if err := m.spend(&t, now); err != nil {
-		c.release(t.side, t.epoch)
-		return Ticket{}, err
-	}
 	return t, nil
 }
 
-// counterOf finds the counter of an attempt and what it may reach. The caller
-// holds mu.
-func (m *Memory) counterOf(t *Ticket) (c *counter, limit int, window time.Duration, err error) {
+func (m *Memory) refuse(r *Refused) error {
+	m.metrics.refuse(r.Scope)
+	return r
+}
+
+// counterOf finds the counter of an attempt and what it may reach, nil when there
+// is no room for it. The caller holds mu.
+func (m *Memory) counterOf(t *Ticket) (c *counter, limit int, window time.Duration) {
+	l := m.limitsOf(t.attempt.Domain)
 	if t.attempt.Account.IsZero() {
 		t.scope = ScopeName
 		t.bucket = int(maphash.String(m.seed, NormalName(t.attempt.Name)) % nameCounters)
-		l := m.limitsOf(t.attempt.Domain)
-		return &m.names[t.bucket], l.Threshold, l.Window, nil
+		return &m.names[t.bucket], l.Threshold, l.Window
 	}
-	l := m.limitsOf(t.attempt.Domain)
-	acc := m.accounts.find(t.attempt.Account)
-	if acc == nil {
-		if m.accounts.len() >= m.cfg.MaxAccounts {
-			return nil, 0, 0, &Refused{Scope: ScopeFull, RetryAfter: time.Minute}
-		}
-		acc = m.accounts.add(t.attempt.Account)
+	c = m.accounts.find(t.attempt.Account)
+	if c == nil && m.accounts.len() < m.cfg.MaxAccounts {
+		c = m.accounts.add(t.attempt.Account)
 	}
-	t.familiar = m.isFamiliar(t)
 	if t.familiar && l.Familiar > 0 {
 		t.side = own
-		return acc, l.Familiar, l.Window, nil
+		return c, l.Familiar, l.Window
 	}
-	return acc, l.Threshold, l.Window, nil
+	return c, l.Threshold, l.Window
 }
 
-// spend takes one failure from the budgets of the client's address and network.
-// The caller holds mu.
-func (m *Memory) spend(t *Ticket, now time.Time) error {
-	if !t.attempt.Client.IsValid() || t.familiar {
+// spend takes one failure from the budgets of the client's address and network,
+// or says why there is none. An account's own places spend nothing. The caller
+// holds mu.
+func (m *Memory) spend(t *Ticket, now time.Time) *Refused {
+	if !t.attempt.Client.IsValid() {
 		return nil
 	}
-	cost := costOf(t.attempt)
-	network := m.hashNetwork(t.attempt.Client)
-	if wait, ok := m.addresses.take(t.address, cost, now); !ok {
-		m.metrics.refuse(ScopeAddress)
+	cost, network := costOf(t.attempt), m.hashNetwork(t.attempt.Client)
+	if wait, ok := m.addresses.has(t.address, cost, now); !ok {
 		return &Refused{Scope: ScopeAddress, RetryAfter: wait}
 	}
-	if wait, ok := m.networks.take(network, cost, now); !ok {
-		m.addresses.give(t.address, cost, now)
-		m.metrics.refuse(ScopeNetwork)
+	if wait, ok := m.networks.has(network, cost, now); !ok {
 		return &Refused{Scope: ScopeNetwork, RetryAfter: wait}
 	}
-	t.budgeted = true
+	if !t.familiar {
+		m.addresses.give(t.address, -cost, now)
+		m.networks.give(network, -cost, now)
+		t.budgeted = true
+	}
 	return nil
+}
+
+// refund gives back what spend took. The caller holds mu.
+func (m *Memory) refund(t *Ticket, now time.Time) {
+	if !t.budgeted {
+		return
+	}
+	t.budgeted = false
+	m.addresses.give(t.address, costOf(t.attempt), now)
+	m.networks.give(m.hashNetwork(t.attempt.Client), costOf(t.attempt), now)
 }
 
 // Settle tells how an attempt ended. It never fails here; a shared store may.
@@ -216,10 +232,8 @@ func (m *Memory) Settle(_ context.Context, t Ticket, o Outcome) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.settleCount(&t, o, now)
-	if t.budgeted && o != Failed && o != Denied {
-		cost := costOf(t.attempt)
-		m.addresses.give(t.address, cost, now)
-		m.networks.give(m.hashNetwork(t.attempt.Client), cost, now)
+	if o != Failed && o != Denied {
+		m.refund(&t, now)
 	}
 	if o == Failed {
 		m.metrics.failures.Inc()

@@ -20,12 +20,15 @@ import (
 // user is one object of the fake directory.
 type user struct {
 	id       byte
+	wide     int // more of the id, for many users
 	password string
 	// reason is what a bind says after the right password; Accepted if zero.
 	reason authn.Reason
 	// locked is said whatever the password.
 	locked bool
 }
+
+func (u *user) guid() authn.GUID { return authn.GUID{u.id, byte(u.wide >> 8), byte(u.wide)} }
 
 // directory is a fake that resolves many spellings of a name to one object.
 type directory struct {
@@ -36,9 +39,12 @@ type directory struct {
 	delays   int
 	seen     []string // passwords as they arrived
 	bindFor  time.Duration
+	bindTime func() time.Duration     // instead of bindFor
 	resolve  func(typed string) error // fault, may return nil
 	bind     func() error             // fault instead of a verdict
 	blocking chan struct{}            // when set, a bind waits for it
+	crossed  string                   // Account.CrossedWith
+	quiet    bool                     // keeps no records
 }
 
 func newDirectory(users map[string]*user) *directory {
@@ -62,8 +68,8 @@ func (d *directory) Resolve(ctx context.Context, typed string) (*authn.Account, 
 		return nil, &authn.Error{Reason: authn.UnknownUser, Cause: errors.New("no object")}
 	}
 	return &authn.Account{
-		Domain: "corp.contoso.test", NetBIOS: "CONTOSO", ID: authn.GUID{u.id}, DN: "CN=" + sam + ",DC=corp,DC=contoso,DC=test",
-		UPN: sam + "@contoso.test", SAMAccountName: sam,
+		Domain: "corp.contoso.test", NetBIOS: "CONTOSO", ID: u.guid(), DN: "CN=" + sam + ",DC=corp,DC=contoso,DC=test",
+		UPN: sam + "@contoso.test", SAMAccountName: sam, CrossedWith: d.crossed,
 	}, nil
 }
 
@@ -71,7 +77,9 @@ func (d *directory) Bind(ctx context.Context, acc *authn.Account, pw *authn.Pass
 	d.mu.Lock()
 	d.binds++
 	d.byUser[acc.SAMAccountName]++
-	d.seen = append(d.seen, string(pw.Bytes()))
+	if !d.quiet {
+		d.seen = append(d.seen, string(pw.Bytes()))
+	}
 	u, fault, block := d.users[acc.SAMAccountName], d.bind, d.blocking
 	right := u.password == string(pw.Bytes())
 	d.mu.Unlock()
@@ -82,7 +90,7 @@ func (d *directory) Bind(ctx context.Context, acc *authn.Account, pw *authn.Pass
 			return ctx.Err()
 		}
 	}
-	time.Sleep(d.bindFor)
+	time.Sleep(d.duration())
 	switch {
 	case fault != nil:
 		return fault()
@@ -100,7 +108,7 @@ func (d *directory) RefusalDelay(ctx context.Context) error {
 	d.mu.Lock()
 	d.delays++
 	d.mu.Unlock()
-	t := time.NewTimer(d.bindFor)
+	t := time.NewTimer(d.duration())
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
@@ -108,6 +116,13 @@ func (d *directory) RefusalDelay(ctx context.Context) error {
 	case <-t.C:
 		return nil
 	}
+}
+
+func (d *directory) duration() time.Duration {
+	if d.bindTime != nil {
+		return d.bindTime()
+	}
+	return d.bindFor
 }
 
 func (d *directory) bindCount() int {
@@ -121,12 +136,15 @@ type trail struct {
 	mu     sync.Mutex
 	events []audit.Event
 	fail   error
+	quiet  bool
 }
 
 func (r *trail) Record(_ context.Context, e *audit.Event) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.events = append(r.events, *e)
+	if !r.quiet {
+		r.events = append(r.events, *e)
+	}
 	return r.fail
 }
 
@@ -148,6 +166,8 @@ type house struct {
 	reg   *prometheus.Registry
 	log   *strings.Builder
 	p     *password.Pipeline
+
+	holding *holding
 }
 
 const rightPassword = "Passw0rd!x1"
@@ -171,11 +191,49 @@ func newHouse(t testing.TB, users map[string]*user, change ...func(*password.Con
 	for _, c := range change {
 		c(&cfg)
 	}
+	h.holding, _ = cfg.Gate.(*holding)
 	var err error
 	if h.p, err = password.New(cfg); err != nil {
 		t.Fatal(err)
 	}
 	return h
+}
+
+// holding is a gate that also holds chosen accounts back.
+type holding struct {
+	password.Gate
+	mu   sync.Mutex
+	held map[authn.GUID]bool
+}
+
+func (g *holding) Begin(ctx context.Context, a lockout.Attempt) (lockout.Ticket, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.held[a.Account] {
+		return lockout.Ticket{}, &lockout.Refused{Scope: lockout.ScopeAccount, RetryAfter: time.Minute}
+	}
+	return g.Gate.Begin(ctx, a)
+}
+
+func withHolding(c *password.Config) {
+	c.Gate = &holding{Gate: c.Gate, held: map[authn.GUID]bool{}}
+}
+
+// hold makes the gate of a house made withHolding refuse a user.
+func (h *house) hold(name string) {
+	h.holding.mu.Lock()
+	defer h.holding.mu.Unlock()
+	h.holding.held[h.dir.users[name].guid()] = true
+}
+
+func contextWithCancel(t testing.TB) (context.Context, context.CancelFunc) {
+	return context.WithCancel(t.Context())
+}
+
+func sleepMilliseconds(n int) { time.Sleep(time.Duration(n) * time.Millisecond) }
+
+func (h *house) try0(name string, pw []byte) authn.Result {
+	return h.p.Verify(h.t.Context(), attempt, authn.Credentials{Name: name, Password: authn.NewPassword(pw)})
 }
 
 func (h *house) try(name, pw string) authn.Result {

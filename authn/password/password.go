@@ -86,24 +86,35 @@ func New(cfg Config) (*Pipeline, error) {
 func (p *Pipeline) Verify(ctx context.Context, at authn.Attempt, c authn.Credentials) authn.Result {
 	start := time.Now() // monotonic: the schedule must not follow a clock that is set
 	defer c.Password.Wipe()
-	r, asked := p.judge(ctx, at, c)
+	v := p.judge(ctx, at, c)
 	c.Password.Wipe() // not kept through the waiting
+	r := v.Result
 	if r.At.IsZero() {
 		r.At = p.cfg.Now()
 	}
 	p.record(ctx, at, c.Name, &r)
 	p.metrics.count(at.Protocol, r.Reason)
-	if r.Reason != authn.Accepted && !r.Reason.Undecided() {
-		p.wait(ctx, start, asked)
+	if r.Reason == authn.Accepted || r.Reason.Undecided() {
+		return r
+	}
+	p.wait(ctx, start, v.asked)
+	if v.instead != nil && !r.Reason.ProvesPassword() {
+		r.Reason, r.Cause, r.RetryAfter = authn.Throttled, v.instead, v.instead.RetryAfter
 	}
 	return r
 }
 
-// judge goes through the steps up to the verdict. asked is true when a domain
-// controller was asked about the password.
-func (p *Pipeline) judge(ctx context.Context, at authn.Attempt, c authn.Credentials) (r authn.Result, asked bool) {
+// verdict is the end of an attempt before it is recorded.
+type verdict struct {
+	authn.Result
+	asked   bool             // a domain controller was asked about the password
+	instead *lockout.Refused // what a refusal looks like to the person
+}
+
+// judge goes through the steps up to the verdict.
+func (p *Pipeline) judge(ctx context.Context, at authn.Attempt, c authn.Credentials) verdict {
 	if cause := checkPassword(c.Password); cause != nil {
-		return authn.Result{Reason: authn.BadInput, Cause: cause}, false
+		return verdict{Result: authn.Result{Reason: authn.BadInput, Cause: cause}}
 	}
 	// From here the attempt no longer depends on the client's patience.
 	work, cancel := p.detach(ctx)
@@ -111,7 +122,7 @@ func (p *Pipeline) judge(ctx context.Context, at authn.Attempt, c authn.Credenti
 
 	acc, err := p.resolve(work, c.Name)
 	if reason := authn.ReasonOf(err); reason.Undecided() {
-		return authn.Result{Reason: reason, Cause: err}, false
+		return verdict{Result: authn.Result{Reason: reason, Cause: err}}
 	}
 	attempt := lockout.Attempt{Name: c.Name, Client: at.Client, Inside: at.Inside}
 	if acc != nil {
@@ -121,21 +132,21 @@ func (p *Pipeline) judge(ctx context.Context, at authn.Attempt, c authn.Credenti
 	ticket, gateErr := p.cfg.Gate.Begin(work, attempt)
 	p.metrics.took(stepGate, begun)
 	if gateErr != nil {
-		return refusedByGate(acc, gateErr), false
+		return verdict{Result: refusedByGate(acc, gateErr)}
 	}
-	r = authn.Result{Account: acc, Cause: err, Reason: authn.ReasonOf(err)}
+	v := verdict{Result: authn.Result{Account: acc, Cause: err, Reason: authn.ReasonOf(err)}, instead: ticket.Instead()}
 	if acc != nil {
-		r.Reason, r.Cause = p.bind(work, acc, c.Password)
-		r.At, asked = p.cfg.Now(), true
+		v.Reason, v.Cause = p.bind(work, acc, c.Password)
+		v.At, v.asked = p.cfg.Now(), true
 	}
 	// The count must not be lost because the budget is spent.
 	settle, cancelSettle := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Budget)
 	defer cancelSettle()
-	if err := p.cfg.Gate.Settle(settle, ticket, lockout.OutcomeOf(r.Reason)); err != nil {
+	if err := p.cfg.Gate.Settle(settle, ticket, lockout.OutcomeOf(v.Reason)); err != nil {
 		// The attempt stays counted as a failure, which is safe.
 		p.cfg.Logger.Error("lockout count not settled", "ref", at.Reference, "error", err)
 	}
-	return r, asked
+	return v
 }
 
 // detach keeps the values and the deadline of ctx, within the budget, but not its

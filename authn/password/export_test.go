@@ -1,0 +1,8 @@
+package password
+
+// For tests of the parts.
+var (
+	Slot          = slot
+	CheckPassword = checkPassword
+	CheckName     = checkName
+)
