@@ -3,6 +3,8 @@ package directory
 import (
 	"net"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Hooks for the external tests.
@@ -77,6 +79,9 @@ type Meter struct{ m meter }
 func (x *Meter) Begin(now time.Time)                   { x.m.begin(now) }
 func (x *Meter) End(now time.Time, took time.Duration) { x.m.end(now, took, true) }
 func (x *Meter) Score(now time.Time) float64           { return x.m.score(now) }
+
+// Collector returns the metrics.
+func (d *Directory) Collector() prometheus.Collector { return d.metrics }
 
 // Samples fills the memory of refused binds.
 func (d *Directory) Samples(took ...time.Duration) {

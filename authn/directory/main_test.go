@@ -4,9 +4,13 @@ import (
 	"context"
 	"crypto/x509"
 	"log/slog"
-	"strings"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"sallyport/authn"
 	"sallyport/authn/directory"
@@ -21,7 +25,6 @@ type lab struct {
 	*testing.T
 	ad  *directorytest.Directory
 	dir *directory.Directory
-	log *strings.Builder
 }
 
 // users are the accounts that most tests need.
@@ -118,4 +121,20 @@ func eventually(t *testing.T, what string, cond func() bool) {
 			t.Fatalf("%s: not in 10 s", what)
 		}
 	}
+}
+
+// gather renders the metrics of a lab's Directory.
+func gather(t *testing.T, l *lab) string {
+	t.Helper()
+	reg := prometheus.NewPedanticRegistry()
+	if err := reg.Register(l.dir.Collector()); err != nil {
+		t.Fatal(err)
+	}
+	rec := httptest.NewRecorder()
+	promhttp.HandlerFor(reg, promhttp.HandlerOpts{ErrorHandling: promhttp.HTTPErrorOnError}).
+		ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if rec.Code != http.StatusOK {
+		t.Fatal(rec.Body.String())
+	}
+	return rec.Body.String()
 }

@@ -1,0 +1,449 @@
+package directory_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"encoding/json"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"sallyport/authn"
+	"sallyport/authn/directory"
+	"sallyport/authn/directory/directorytest"
+)
+
+// hostile are names made to break out of a filter or a DN.
+func hostile(t *testing.T) []string {
+	t.Helper()
+	list := []string{"*", "a*", "alice)(cn=*", "*)(uid=*))(|(uid=*", `alice\`, `\2a`, `al\69ce`, "alice\x00", "(alice)", "jörg*(x)\\y",
+		"alice)(|(objectClass=*", "*@contoso.test", "alice@contoso.test)(cn=*", "al*@contoso.test", `CONTOSO\*`, `CONTOSO\al*ce`,
+		`CONTOSO\alice)(cn=*`, "CN=alice,CN=Users,DC=corp,DC=contoso,DC=test", "<GUID=00112233-4455-6677-8899-aabbccddeeff>", "S-1-5-21-1-2-3-500"}
+	dir := vectors(t)
+	if dir == "" {
+		return list
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, "blns", "blns.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var naughty []string
+	if err := json.Unmarshal(raw, &naughty); err != nil {
+		t.Fatal(err)
+	}
+	list = append(list, naughty...)
+	for _, name := range []string{"LDAP_Injection__Intruder__LDAP_FUZZ.txt", "LDAP_Injection__Intruder__LDAP_FUZZ_SMALL.txt", "LDAP_Injection__Intruder__LDAP_attributes.txt"} {
+		f, err := os.Open(filepath.Join(dir, "payloads-all-the-things", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(f)
+		for lines.Scan() {
+			list = append(list, lines.Text())
+		}
+		_ = f.Close()
+	}
+	return list
+}
+
+// vectors is the folder of foreign test vectors, empty when there is none.
+func vectors(t *testing.T) string {
+	dir := os.Getenv("SALLYPORT_VECTORS")
+	if dir == "" {
+		if os.Getenv("CI") == "true" || os.Getenv("SALLYPORT_LAB") == "1" {
+			t.Fatal("SALLYPORT_VECTORS is not set")
+		}
+		t.Log("SALLYPORT_VECTORS is not set: the foreign lists are left out")
+	}
+	return dir
+}
+
+func TestD01_ANameIsOneAssertionValue(t *testing.T) {
+	l := newLab(t, directorytest.Config{}, func(_ *directorytest.Directory, c *directory.Config) { c.AllowBareNames = true })
+	names := hostile(t)
+	for _, base := range names {
+		for _, name := range []string{base, `CONTOSO\` + base, base + "@contoso.test", base + "@corp.contoso.test"} {
+			l.ad.ResetRecords()
+			acc, err := l.dir.Resolve(t.Context(), name)
+			if err == nil && !strings.EqualFold(acc.SAMAccountName, "alice") && !strings.EqualFold(acc.SAMAccountName, "bob") {
+				t.Errorf("%q found %s", name, acc.DN)
+			}
+			if err == nil && !strings.Contains(strings.ToLower(name), strings.ToLower(acc.SAMAccountName)) {
+				t.Errorf("%q found %s", name, acc.DN)
+			}
+			for _, s := range l.ad.Searches() {
+				if s.Base == "" {
+					continue
+				}
+				if s.Entries > 1 {
+					t.Errorf("%q: %d objects", name, s.Entries)
+				}
+				checkShape(t, name, s.Filter)
+			}
+			if v := l.ad.Violations(); len(v) > 0 {
+				t.Fatalf("%q: %q", name, v)
+			}
+		}
+	}
+	t.Logf("%d names in four forms", len(names))
+}
+
+// checkShape demands that a filter on the wire is one of ours around plain
+// assertion values: no wildcard and no further node came out of the name.
+func checkShape(t *testing.T, name, filter string) {
+	t.Helper()
+	if strings.Contains(filter, "*") {
+		t.Errorf("%q: wildcard in %s", name, filter)
+	}
+	shape := filter
+	for _, attribute := range []string{"sAMAccountType", "userPrincipalName", "sAMAccountName"} {
+		for {
+			at := strings.Index(strings.ToLower(shape), "("+strings.ToLower(attribute)+"=")
+			if at < 0 {
+				break
+			}
+			end := strings.IndexByte(shape[at:], ')')
+			shape = shape[:at] + "." + shape[at+end+1:]
+		}
+	}
+	switch shape {
+	case "(&..)", "(&.(|..))":
+	default:
+		t.Errorf("%q: filter %s has the shape %s", name, filter, shape)
+	}
+}
+
+func TestD01_FilterBuilderEscapesEverything(t *testing.T) {
+	for value, want := range map[string]string{`ali*(x)\y`: `(a=ali\2a\28x\29\5cy)`, "jörg": `(a=j\c3\b6rg)`, "\x00": `(a=\00)`} {
+		if got := directory.EqualFilter("a", value); got != want {
+			t.Errorf("%q: %s, want %s", value, got, want)
+		}
+	}
+}
+
+// FuzzFilter: a value is one assertion value, whatever it is.
+func FuzzFilter(f *testing.F) {
+	for _, s := range []string{"alice", "*", ")(cn=*", `\2a`, "\x00", "ö\xff"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		p, err := ldap.CompileFilter(directory.EqualFilter("cn", value))
+		if err != nil {
+			t.Fatalf("%q: %v", value, err)
+		}
+		if p.Tag != ldap.FilterEqualityMatch || len(p.Children) != 2 || p.Children[1].Data.String() != value {
+			t.Fatalf("%q became %v", value, p)
+		}
+	})
+}
+
+func TestD02_EmptyAndNULPasswordsReachNoDC(t *testing.T) {
+	l := newLab(t, directorytest.Config{})
+	acc := l.resolve("alice@contoso.test")
+	l.ad.ResetRecords()
+	for _, pw := range []string{"", "\x00", "\x00abc", password + "\x00", password + "\x00anything"} {
+		err := l.dir.Bind(t.Context(), acc, authn.NewPassword([]byte(pw)))
+		l.want(authn.ReasonOf(err), authn.BadInput, "password "+pw)
+	}
+	l.want(authn.ReasonOf(l.dir.Bind(t.Context(), acc, nil)), authn.BadInput, "no password at all")
+	nameless := *acc
+	nameless.DN = ""
+	if err := l.dir.Bind(t.Context(), &nameless, authn.NewPassword([]byte(password))); err == nil {
+		t.Error("an account without a DN was bound: an anonymous bind")
+	}
+	if b := l.ad.Binds(); len(b) != 0 {
+		t.Errorf("binds reached the DC: %+v", b)
+	}
+	// Blanks are a password like any other.
+	l.want(authn.ReasonOf(l.dir.Bind(t.Context(), acc, authn.NewPassword([]byte("   ")))), authn.WrongPassword, "blanks")
+}
+
+// trap is a listener that counts connections.
+type trap struct {
+	net.Listener
+	mu sync.Mutex
+	n  int
+}
+
+func newTrap(t *testing.T) *trap {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := &trap{Listener: ln}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			tr.mu.Lock()
+			tr.n++
+			tr.mu.Unlock()
+			_ = c.Close()
+		}
+	}()
+	t.Cleanup(func() { _ = ln.Close(); <-done })
+	return tr
+}
+
+func (tr *trap) count() int {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return tr.n
+}
+
+func TestD03_C17_ReferralsAreNeverFollowed(t *testing.T) {
+	l := newLab(t, directorytest.Config{})
+	tr := newTrap(t)
+	dc := l.ad.DCs[0]
+	dc.Inject(directorytest.Fault{On: directorytest.OnSearch, Name: "userPrincipalName", Effect: directorytest.References, Diagnostic: tr.Addr().String()})
+	l.want(l.signIn("alice@contoso.test", password), authn.Accepted, "one entry and three references")
+	dc.Clear()
+	dc.Inject(directorytest.Fault{On: directorytest.OnSearch, Name: "userPrincipalName", Effect: directorytest.Referral, Diagnostic: tr.Addr().String()})
+	_, err := l.dir.Resolve(t.Context(), "alice@contoso.test")
+	l.want(authn.ReasonOf(err), authn.Unavailable, "code 10 to the search")
+	if err == nil || !strings.Contains(err.Error(), "configure that domain") {
+		t.Errorf("the error does not say what to do: %v", err)
+	}
+	dc.Clear()
+	acc := l.resolve("alice@contoso.test")
+	dc.Inject(directorytest.Fault{On: directorytest.OnBind, Name: acc.DN, Effect: directorytest.Referral, Diagnostic: tr.Addr().String()})
+	l.ad.ResetRecords()
+	l.want(authn.ReasonOf(l.dir.Bind(t.Context(), acc, authn.NewPassword([]byte(password)))), authn.Unavailable, "code 10 to the bind")
+	if n := len(l.ad.UserBinds()); n != 1 {
+		t.Errorf("%d binds", n)
+	}
+	if n := tr.count(); n != 0 {
+		t.Errorf("%d connections to the host of a referral", n)
+	}
+	// The domain-scope control keeps references away in the first place.
+	dc.Clear()
+	l.resolve("alice@contoso.test")
+	for _, s := range l.ad.Searches() {
+		if s.Base != "" && !strings.Contains(strings.Join(s.Controls, " "), "1.2.840.113556.1.4.1339") {
+			t.Errorf("search without the domain-scope control: %+v", s)
+		}
+	}
+}
+
+func TestD04_CrossedNamesMeanTheExplicitOwner(t *testing.T) {
+	l := newLab(t, directorytest.Config{Users: []directorytest.User{
+		{SAM: "carol", UPN: "dave@corp.contoso.test", Password: "Carol-Carol-1"},
+		{SAM: "dave", UPN: "carol@corp.contoso.test", Password: "Dave-Dave-22"},
+	}})
+	acc := l.resolve("dave@corp.contoso.test")
+	other := l.resolve(`CONTOSO\dave`)
+	if acc.SAMAccountName != "carol" || acc.CrossedWith != other.DN {
+		t.Errorf("dave@… is %s, crossed with %q", acc.DN, acc.CrossedWith)
+	}
+	l.want(l.signIn("dave@corp.contoso.test", "Carol-Carol-1"), authn.Accepted, "explicit owner's password")
+	l.ad.ResetRecords()
+	l.want(l.signIn("dave@corp.contoso.test", "Dave-Dave-22"), authn.WrongPassword, "implicit owner's password")
+	for _, b := range l.ad.UserBinds() {
+		if b.DN != acc.DN || b.Name != acc.DN {
+			t.Errorf("bind as %q at %q", b.Name, b.DN)
+		}
+	}
+	l.want(l.signIn(`CONTOSO\dave`, "Dave-Dave-22"), authn.Accepted, "the other one by its own name")
+}
+
+func TestD04_NeverBindsWhatWasTyped(t *testing.T) {
+	l := newLab(t, directorytest.Config{})
+	for _, name := range []string{"alice@contoso.test", `CONTOSO\alice`, "ALICE@corp.contoso.test"} {
+		l.signIn(name, "wrong")
+	}
+	acc := l.resolve("alice@contoso.test")
+	for _, b := range l.ad.UserBinds() {
+		if b.Name != acc.DN {
+			t.Errorf("bind name %q", b.Name)
+		}
+	}
+}
+
+func TestAmbiguousNamesGetNoBind(t *testing.T) {
+	l := newLab(t, directorytest.Config{})
+	l.resolve("alice@contoso.test")
+	l.ad.DCs[0].Inject(directorytest.Fault{On: directorytest.OnSearch, Name: "userPrincipalName", Effect: directorytest.Doubled})
+	l.ad.ResetRecords()
+	l.want(l.signIn("alice@contoso.test", password), authn.Ambiguous, "two objects")
+	if n := len(l.ad.UserBinds()); n != 0 {
+		t.Errorf("%d binds", n)
+	}
+}
+
+func TestD05_FalseSuccessesDoNotSignIn(t *testing.T) {
+	l := newLab(t, directorytest.Config{})
+	acc := l.resolve("alice@contoso.test")
+	dc := l.ad.DCs[0]
+	inject := func(reply func(int64) []byte) authn.Reason {
+		dc.Inject(directorytest.Fault{On: directorytest.OnBind, Name: acc.DN, Effect: directorytest.Raw, Reply: reply})
+		defer dc.Clear()
+		l.ad.ResetRecords()
+		r := authn.ReasonOf(l.dir.Bind(t.Context(), acc, authn.NewPassword([]byte(password))))
+		if n := len(l.ad.UserBinds()); n != 1 {
+			t.Errorf("%d binds", n)
+		}
+		return r
+	}
+	for _, f := range directorytest.FalseSuccesses() {
+		l.want(inject(f.Reply), authn.Unavailable, f.Name)
+	}
+	l.want(inject(directorytest.GoodReply), authn.Accepted, "control: a right reply")
+}
+
+func TestD05_SearchesAlwaysRunAsTheServiceAccount(t *testing.T) {
+	l := newLab(t, directorytest.Config{}, limits(directory.Limits{Bind: 300 * time.Millisecond, Search: 300 * time.Millisecond}))
+	rounds := 2000
+	if testing.Short() {
+		rounds = 200
+	}
+	dc := l.ad.DCs[0]
+	ends := []directorytest.Effect{directorytest.Disconnected, directorytest.Unanswered, directorytest.Half, directorytest.AnsweredThenEnd,
+		directorytest.WrongID, directorytest.Twice, directorytest.ZeroID}
+	var wg sync.WaitGroup
+	for worker := range 4 {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(1, uint64(worker)))
+			for range rounds / 4 {
+				if r.IntN(20) == 0 {
+					dc.Inject(directorytest.Fault{On: directorytest.OnRequest, Times: 1, Effect: ends[r.IntN(len(ends))], End: directorytest.EndReset})
+				}
+				pw := password
+				if r.IntN(2) == 0 {
+					pw = "wrong"
+				}
+				got := l.signIn("alice@contoso.test", pw)
+				if pw == "wrong" && got == authn.Accepted {
+					t.Error("a wrong password was accepted")
+				}
+				if pw == password && got == authn.WrongPassword {
+					t.Error("trouble was told as a wrong password")
+				}
+			}
+		})
+	}
+	wg.Wait()
+	dc.Clear()
+	bound := map[uint64]bool{}
+	for _, b := range l.ad.UserBinds() {
+		bound[b.Conn] = true
+	}
+	searches := 0
+	for _, s := range l.ad.Searches() {
+		if s.Base == "" {
+			continue
+		}
+		searches++
+		if s.Identity != l.ad.ServiceDN || bound[s.Conn] {
+			t.Fatalf("search as %q on connection %d, which carried a user bind: %v", s.Identity, s.Conn, bound[s.Conn])
+		}
+	}
+	if searches < rounds/4 {
+		t.Errorf("only %d searches", searches)
+	}
+	if n := dc.MostOutstanding(); n > 1 {
+		t.Errorf("%d requests outstanding on one connection", n)
+	}
+}
+
+func TestD06_NoPasswordOutsideVerifiedTLS(t *testing.T) {
+	for name, change := range map[string]func(*directorytest.Directory, *directory.Config){
+		"expired":        setting(func(s *directorytest.Settings) { s.Certificate = directorytest.CertificateExpired }),
+		"not yet valid":  setting(func(s *directorytest.Settings) { s.Certificate = directorytest.CertificateNotYet }),
+		"wrong name":     setting(func(s *directorytest.Settings) { s.Certificate = directorytest.CertificateWrongName }),
+		"foreign CA":     setting(func(s *directorytest.Settings) { s.Certificate = directorytest.CertificateForeignCA }),
+		"CN only":        setting(func(s *directorytest.Settings) { s.Certificate = directorytest.CertificateNoSAN }),
+		"TLS 1.1":        setting(func(s *directorytest.Settings) { s.MinTLS, s.MaxTLS = tls.VersionTLS10, tls.VersionTLS11 }),
+		"system's roots": roots(nil),
+		"plain port": func(ad *directorytest.Directory, c *directory.Config) {
+			c.Domains[0].Servers[0].Address = ad.DCs[0].PlainAddr
+		},
+		"StartTLS refused": func(ad *directorytest.Directory, c *directory.Config) {
+			startTLS(ad, c)
+			ad.DCs[0].Set(func(s *directorytest.Settings) { s.RefuseStartTLS = true })
+		},
+		"StartTLS, wrong name": func(ad *directorytest.Directory, c *directory.Config) {
+			startTLS(ad, c)
+			ad.DCs[0].Set(func(s *directorytest.Settings) { s.Certificate = directorytest.CertificateWrongName })
+		},
+		"other domain": setting(func(s *directorytest.Settings) { s.OtherDomain = "other.test" }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, directorytest.Config{}, change)
+			l.want(l.signIn("alice@contoso.test", password), authn.Unavailable, "sign-in")
+			acc := &authn.Account{Domain: "corp.contoso.test", DN: "CN=alice,CN=Users," + l.ad.BaseDN, ID: authn.GUID{1}}
+			l.want(authn.ReasonOf(l.dir.Bind(t.Context(), acc, authn.NewPassword([]byte(password)))), authn.Unavailable, "bind")
+			if b := l.ad.Binds(); len(b) != 0 {
+				t.Errorf("a password was sent: %+v", b)
+			}
+			if st := l.dir.Status()[0]; st.Usable || st.Servers[0].LastError == "" {
+				t.Errorf("status %+v", st)
+			}
+		})
+	}
+	for _, url := range []string{"ldap://dc1.corp.contoso.test", "dc1.corp.contoso.test", "ldaps://127.0.0.1", "ldaps://[::1]:636", "ldaps://", "http://dc1.corp.contoso.test"} {
+		if _, err := directory.ParseServer(url); err == nil {
+			t.Errorf("%s is taken as a server", url)
+		}
+	}
+}
+
+func setting(change func(*directorytest.Settings)) func(*directorytest.Directory, *directory.Config) {
+	return func(ad *directorytest.Directory, _ *directory.Config) { ad.DCs[0].Set(change) }
+}
+
+func startTLS(ad *directorytest.Directory, c *directory.Config) {
+	for i, dc := range ad.DCs {
+		c.Domains[0].Servers[i] = directory.ServerConfig{URL: dc.StartTLSURL, Address: dc.PlainAddr}
+	}
+}
+
+func TestStartTLSSignsIn(t *testing.T) {
+	l := newLab(t, directorytest.Config{}, startTLS)
+	l.want(l.signIn("alice@contoso.test", password), authn.Accepted, "over StartTLS")
+}
+
+func TestL07_PasswordIsSentByteForByte(t *testing.T) {
+	passwords := []string{" leading", "trailing ", " both ", "\ttab\t", "emoji 😀🔑", `"<>&'`, "ä ö ü", "a\u0308 decomposed", "ﬁ ligature", "ＦＵＬＬ",
+		strings.Repeat("x", 64), strings.Repeat("y", 127), strings.Repeat("z", 128), strings.Repeat("w", 256), strings.Repeat("😀", 128), "CaSe", "line\nfeed"}
+	var list []directorytest.User
+	for i, pw := range passwords {
+		list = append(list, directorytest.User{SAM: "user" + string(rune('a'+i)), Password: pw})
+	}
+	l := newLab(t, directorytest.Config{Users: list})
+	for i, pw := range passwords {
+		name := `CONTOSO\user` + string(rune('a'+i))
+		l.want(l.signIn(name, pw), authn.Accepted, "password "+pw)
+		for _, other := range []string{strings.TrimSpace(pw), strings.ToLower(pw), pw + " ", pw[:len(pw)-1]} {
+			if other != pw && other != "" && utf8.ValidString(other) && len([]rune(other)) <= 256 {
+				if got := l.signIn(name, other); got == authn.Accepted {
+					t.Errorf("%q was accepted for %q", other, pw)
+				}
+				if err := l.ad.Unlock("user" + string(rune('a'+i))); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	acc := l.resolve(`CONTOSO\usera`)
+	l.ad.ResetRecords()
+	for name, pw := range map[string]string{"257 characters": strings.Repeat("x", 257), "257 units": strings.Repeat("😀", 128) + "x",
+		"1025 bytes": strings.Repeat("ü", 512) + "x", "300 KB": strings.Repeat("x", 300<<10), "not UTF-8": "a\xffb"} {
+		l.want(authn.ReasonOf(l.dir.Bind(t.Context(), acc, authn.NewPassword([]byte(pw)))), authn.BadInput, name)
+	}
+	if n := len(l.ad.Binds()); n != 0 {
+		t.Errorf("%d binds", n)
+	}
+}
