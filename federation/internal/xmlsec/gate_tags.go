@@ -2,6 +2,7 @@ package xmlsec
 
 import (
 	"bytes"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -198,6 +199,8 @@ func (g *gate) declare() error {
 		}
 		uri := g.decode(a.value)
 		switch {
+		case uri != "" && !isAbsoluteURI(uri):
+			return g.fail(ErrMalformed, a.at, "namespace name that is not an absolute URI")
 		case isDefault && (uri == xmlURI || uri == xmlnsURI):
 			return g.fail(ErrMalformed, a.at, "reserved namespace as default")
 		case isDefault:
@@ -213,6 +216,40 @@ func (g *gate) declare() error {
 		g.bindings = append(g.bindings, binding{a.local, uri})
 	}
 	return nil
+}
+
+// isAbsoluteURI reports whether s has the characters of an RFC 3986 URI with a
+// scheme. Relative namespace names have no canonical form (C14N §1.1), and stacks
+// differ over names that are no URIs.
+func isAbsoluteURI(s string) bool {
+	scheme, fragments := false, 0
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z':
+		case c >= '0' && c <= '9' || c == '+' || c == '-' || c == '.':
+			if i == 0 {
+				return false
+			}
+		case c == ':':
+			if i == 0 {
+				return false
+			}
+			scheme = true
+		case !scheme:
+			return false
+		case c == '%':
+			if i+2 >= len(s) || digit(s[i+1]) > 15 || digit(s[i+2]) > 15 {
+				return false
+			}
+		case c == '#':
+			if fragments++; fragments > 1 {
+				return false
+			}
+		case !strings.ContainsRune("/?@!$&'()*,;=_~", rune(c)):
+			return false
+		}
+	}
+	return scheme
 }
 
 // decode returns an attribute value as a reader gets it. The value has passed
