@@ -36,7 +36,7 @@ func (f *Flow) answer(w http.ResponseWriter, r *http.Request, req *federation.Si
 		return f.again(err, req)
 	}
 	f.metrics.pages.WithLabelValues("handover").Inc()
-	return f.cfg.Pages.HandOver(w, r, *page)
+	return f.pages.Load().HandOver(w, r, *page)
 }
 
 // issue returns the hand-over page of a token whose audit record was taken. On

@@ -145,7 +145,7 @@ func (f *Flow) accepted(w http.ResponseWriter, r *http.Request, t *transaction, 
 	}
 	sub := &federation.Subject{
 		Account: res.Account, Method: authn.MethodPassword, AuthenticatedAt: res.At, SessionStarted: f.cfg.Now(),
-		Persistent: in.keep && f.cfg.Pages.KeepOffered(), InsideNetwork: web.From(ctx).Inside,
+		Persistent: in.keep && f.pages.Load().KeepOffered(), InsideNetwork: web.From(ctx).Inside,
 	}
 	id, s := f.begin(ctx, sub)
 	if err := f.answerNew(w, r, t, sub, id, s); err != nil {
@@ -169,7 +169,7 @@ func (f *Flow) used(w http.ResponseWriter, r *http.Request, t *transaction) erro
 		return f.again(federation.Refuse(federation.ProblemStale, t.req.Party, errUsed), &t.req)
 	}
 	f.metrics.pages.WithLabelValues("signedin").Inc()
-	return f.cfg.Pages.SignedIn(w, r, pages.SignedIn{User: displayName(s.account), Party: t.req.Party, Used: true})
+	return f.pages.Load().SignedIn(w, r, pages.SignedIn{User: displayName(s.account), Party: t.req.Party, Used: true})
 }
 
 // displayName is the name by which a person knows their account.

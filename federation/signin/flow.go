@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -73,6 +74,7 @@ type Config struct {
 // Flow is the sign-in state machine. It is safe for concurrent use.
 type Flow struct {
 	cfg     Config
+	pages   atomic.Pointer[pages.Set]
 	origins *http.CrossOriginProtection
 	metrics *metrics
 }
@@ -122,5 +124,10 @@ func New(cfg Config) (*Flow, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Flow{cfg: cfg, origins: origins, metrics: m}, nil
+	f := &Flow{cfg: cfg, origins: origins, metrics: m}
+	f.pages.Store(cfg.Pages)
+	return f, nil
 }
+
+// SetPages replaces the pages, for settings that are read again.
+func (f *Flow) SetPages(set *pages.Set) { f.pages.Store(set) }

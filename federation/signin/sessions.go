@@ -58,7 +58,7 @@ func (f *Flow) answerNew(w http.ResponseWriter, r *http.Request, t *transaction,
 		f.record(ctx, e)
 	}
 	f.metrics.pages.WithLabelValues("handover").Inc()
-	return f.cfg.Pages.HandOver(w, r, *page)
+	return f.pages.Load().HandOver(w, r, *page)
 }
 
 // replace ends the session that the browser had before. When it was the same
@@ -122,7 +122,7 @@ func (f *Flow) SignOut(w http.ResponseWriter, r *http.Request, out *federation.S
 		return nil
 	}
 	f.metrics.pages.WithLabelValues("signedout").Inc()
-	return f.cfg.Pages.SignedOut(w, r, p)
+	return f.pages.Load().SignedOut(w, r, p)
 }
 
 // end ends the session at the store and returns the parties that know it.
@@ -171,8 +171,8 @@ func (f *Flow) Start(w http.ResponseWriter, r *http.Request) error {
 	}
 	if s == nil {
 		f.metrics.pages.WithLabelValues("start").Inc()
-		return f.cfg.Pages.Start(w, r, home)
+		return f.pages.Load().Start(w, r, home)
 	}
 	f.metrics.pages.WithLabelValues("signedin").Inc()
-	return f.cfg.Pages.SignedIn(w, r, pages.SignedIn{User: displayName(s.account), Party: home})
+	return f.pages.Load().SignedIn(w, r, pages.SignedIn{User: displayName(s.account), Party: home})
 }

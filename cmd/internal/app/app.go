@@ -78,6 +78,7 @@ type App struct {
 	keys      *certs.Keys
 	tls       *certs.Listener
 	metadata  *metadata.Handler
+	flow      *signin.Flow
 	edge      *web.Edge
 	server    *web.Server
 	listener  net.Listener

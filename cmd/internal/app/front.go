@@ -36,7 +36,7 @@ func (a *App) buildFront() error {
 	if err != nil {
 		return err
 	}
-	flow, err := signin.New(signin.Config{
+	a.flow, err = signin.New(signin.Config{
 		Passwords: a.passwords, Sessions: a.sessions, Accounts: a.accounts,
 		Responders: map[string]federation.Responder{"wsfed": &wsfed.Responder{
 			Claims: func() wsfed.Claims { return a.live.Load().claims },
@@ -51,7 +51,7 @@ func (a *App) buildFront() error {
 	}
 	passive, err := wsfed.New(wsfed.Config{
 		Parties: func() *wsfed.Registry { return a.live.Load().parties },
-		Flow:    flow, Audit: a.audit, Registerer: a.registry, Now: a.now,
+		Flow:    a.flow, Audit: a.audit, Registerer: a.registry, Now: a.now,
 	})
 	if err != nil {
 		return err

@@ -62,6 +62,7 @@ func (a *App) reload() error {
 		return err
 	}
 	a.live.Store(l)
+	a.flow.SetPages(l.pages)
 	a.level.Set(level)
 	a.directory.Reload(roots)
 	if a.tls != nil {
