@@ -28,6 +28,24 @@ func (c *clock) skip(d time.Duration) {
 	c.skipped += d
 }
 
+func TestFakeServerConforms(t *testing.T) {
+	c := &clock{}
+	var srv *fake
+	sessiontest.Run(t, sessiontest.Harness{
+		Open: func(t *testing.T, l session.Lifetimes) session.Store {
+			srv = startFake(t)
+			cfg := srv.config()
+			cfg.Lifetimes, cfg.Now = l, c.Now
+			return newStore(t, cfg)
+		},
+		Advance: func(_ *testing.T, d time.Duration) {
+			c.skip(d)
+			srv.advance(d)
+		},
+		Now: c.Now,
+	})
+}
+
 func TestRealRedisConforms(t *testing.T) {
 	srv := startServer(t, redisstore.ACL)
 	c := &clock{}
