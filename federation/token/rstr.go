@@ -27,7 +27,7 @@ func (s *Signer) AppendRSTR(dst []byte, a *Assertion) ([]byte, error) {
 	w := &st.w
 	w.Reset(dst)
 	defer w.Reset(nil)
-	w.Grow(s.size(a) + 1400)
+	w.Grow(s.size(a) + 1000)
 	w.Raw(rstrStart)
 	w.Time("NotBefore", a.NotBefore)
 	w.Raw(rstrExpires)

@@ -22,7 +22,7 @@ func (s *Signer) AppendAssertion(dst []byte, a *Assertion) ([]byte, error) {
 
 // size estimates the length of a token, so that one allocation holds it.
 func (s *Signer) size(a *Assertion) int {
-	n := 3200 + len(s.keyInfo) + (s.pub.Size()*4+2)/3 + len(a.Issuer) + len(a.Audience) + 2*len(a.NameID) + len(a.Recipient)
+	n := 1700 + len(s.keyInfo) + (s.pub.Size()*4+2)/3 + len(a.Issuer) + len(a.Audience) + 2*len(a.NameID) + len(a.Recipient)
 	for i := range a.Attributes {
 		at := &a.Attributes[i]
 		n += 160 + len(at.Name) + len(at.Namespace) + len(at.Format) + len(at.FriendlyName) + len(at.OriginalIssuer)
