@@ -22,6 +22,10 @@ func (f *Flow) Begin(w http.ResponseWriter, r *http.Request, req *federation.Sig
 	if req == nil || req.Party == nil || f.cfg.Responders[req.Protocol] == nil {
 		return fmt.Errorf("signin: request without party or known protocol")
 	}
+	if len(req.State) > MaxState {
+		return federation.Refuse(federation.ProblemBadRequest, req.Party,
+			fmt.Errorf("signin: state has %d bytes, at most %d are carried", len(req.State), MaxState))
+	}
 	if err := f.refuseFramed(r, req); err != nil {
 		return err
 	}
@@ -95,7 +99,7 @@ func (f *Flow) show(w http.ResponseWriter, r *http.Request, t *transaction, p pa
 		kind = "fresh"
 	}
 	f.metrics.pages.WithLabelValues(kind).Inc()
-	return f.cfg.Pages.SignIn(w, r, p)
+	return f.pages.Load().SignIn(w, r, p)
 }
 
 // signedOn is a live session with its account.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"sallyport/federation"
@@ -118,10 +119,6 @@ func parseTransaction(b []byte) (*transaction, error) {
 
 // seal returns the value of field t.
 func (f *Flow) seal(t *transaction) (string, error) {
-	if len(t.req.State) > MaxState {
-		return "", federation.Refuse(federation.ProblemBadRequest, t.req.Party,
-			fmt.Errorf("signin: state has %d bytes, at most %d are carried", len(t.req.State), MaxState))
-	}
 	party := t.req.Party.Key
 	plain := binary.AppendUvarint(nil, uint64(len(party)))
 	plain = t.append(append(plain, party...))
@@ -137,7 +134,7 @@ func (f *Flow) seal(t *transaction) (string, error) {
 // registry again: it may have changed since.
 func (f *Flow) open(token string) (*transaction, error) {
 	stale := func(err error) error { return federation.Refuse(federation.ProblemStale, nil, err) }
-	if len(token) > maxTransaction {
+	if len(token) > maxTransaction || strings.ContainsAny(token, "\r\n") { // the decoder would skip them
 		return nil, stale(errTransaction)
 	}
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(token)

@@ -25,6 +25,9 @@ var script []byte
 //go:embed files/icon.svg
 var icon []byte
 
+// hashSize is how many bytes of the content's SHA-256 stand in a name.
+const hashSize = 8
+
 // asset is one file with its headers; the map key has the hash.
 type asset struct {
 	content []byte
@@ -34,8 +37,9 @@ type asset struct {
 // add stores an asset and returns its address.
 func (s *Set) add(name, ext, typ string, content []byte) string {
 	sum := sha256.Sum256(content)
-	file := name + "." + hex.EncodeToString(sum[:8]) + "." + ext
+	file := name + "." + hex.EncodeToString(sum[:hashSize]) + "." + ext
 	s.assets[file] = asset{content, typ}
+	s.latest[name+"."+ext] = file
 	return AssetPath + file
 }
 
@@ -79,15 +83,21 @@ func (s *Set) addBrand() (string, error) {
 }
 
 // ServeAsset answers GET and HEAD below [AssetPath]. The name has a hash, so the
-// answer never changes. The policy makes an SVG opened by itself inert.
+// answer never changes. A name with another hash is that of an instance with other
+// settings or of another version; it gets what stands here, uncached, so that a
+// roll-out shows no bare page. The policy makes an SVG opened by itself inert.
 func (s *Set) ServeAsset(w http.ResponseWriter, r *http.Request) error {
-	a, ok := s.assets[strings.TrimPrefix(strings.ToLower(r.URL.Path), AssetPath)]
+	file, cache := strings.TrimPrefix(strings.ToLower(r.URL.Path), AssetPath), "public, max-age=31536000, immutable"
+	a, ok := s.assets[file]
 	if !ok {
-		return &federation.Error{Problem: federation.ProblemNotFound, Cause: errors.New("no such asset")}
+		cache = "no-store"
+		if a, ok = s.assets[s.latest[withoutHash(file)]]; !ok {
+			return &federation.Error{Problem: federation.ProblemNotFound, Cause: errors.New("no such asset")}
+		}
 	}
 	h := w.Header()
 	h.Set("Content-Type", a.typ)
-	h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	h.Set("Cache-Control", cache)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "sandbox; default-src 'none'; frame-ancestors 'none'")
 	h.Set("Content-Length", fmt.Sprint(len(a.content)))
@@ -95,4 +105,13 @@ func (s *Set) ServeAsset(w http.ResponseWriter, r *http.Request) error {
 		_, _ = w.Write(a.content) // the client has gone, nobody to tell
 	}
 	return nil
+}
+
+// withoutHash turns name.HASH.ext into name.ext; anything else names no asset.
+func withoutHash(file string) string {
+	parts := strings.Split(file, ".")
+	if len(parts) != 3 || len(parts[1]) != 2*hashSize {
+		return ""
+	}
+	return parts[0] + "." + parts[2]
 }

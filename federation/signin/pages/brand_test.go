@@ -187,8 +187,15 @@ func TestAssetsAreCachedForAYearAndInert(t *testing.T) {
 	if err := s.ServeAsset(head, httptest.NewRequest("HEAD", paths[0], nil)); err != nil || head.Body.Len() != 0 {
 		t.Errorf("HEAD: %v, %d bytes", err, head.Body.Len())
 	}
-	if err := s.ServeAsset(httptest.NewRecorder(), httptest.NewRequest("GET", pages.AssetPath+"style.css", nil)); err == nil {
-		t.Error("an asset without its hash was served")
+	for _, name := range []string{"", "style.css", "style.x.css", "other.0123456789abcdef.css", "../style.css", ".0123456789abcdef.", "style.0123456789abcdef.css.gz"} {
+		if err := s.ServeAsset(httptest.NewRecorder(), httptest.NewRequest("GET", pages.AssetPath+name, nil)); err == nil {
+			t.Errorf("%q was served", name)
+		}
+	}
+	// The page of an instance with other settings finds something, but keeps it not.
+	other := httptest.NewRecorder()
+	if err := s.ServeAsset(other, httptest.NewRequest("GET", pages.AssetPath+"style.0123456789abcdef.css", nil)); err != nil || other.Header().Get("Cache-Control") != "no-store" || other.Body.Len() == 0 {
+		t.Errorf("other hash: %v, %v", err, other.Header())
 	}
 }
 

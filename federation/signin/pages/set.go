@@ -25,6 +25,7 @@ type Set struct {
 	languages map[string]*language
 	pages     *template.Template
 	assets    map[string]asset
+	latest    map[string]string // name.ext to name.HASH.ext
 	// Addresses of assets; brand is empty without own colours, darkLogo without
 	// a second logo.
 	style, script, brand, logo, darkLogo, icon string
@@ -39,7 +40,7 @@ func New(cfg Config) (*Set, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	s := &Set{cfg: cfg, assets: make(map[string]asset)}
+	s := &Set{cfg: cfg, assets: make(map[string]asset), latest: make(map[string]string)}
 	var err error
 	if s.languages, err = readTexts(textsTSV); err != nil {
 		return nil, err

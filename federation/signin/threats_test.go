@@ -1,0 +1,408 @@
+package signin_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"sallyport/authn"
+	"sallyport/authn/audit"
+	"sallyport/authn/lockout"
+	"sallyport/federation"
+	"sallyport/federation/signin"
+)
+
+// masked is a page without what differs from one showing to the next by design.
+func masked(p *page) string {
+	body := regexp.MustCompile(`nonce="[^"]*"`).ReplaceAllString(p.body, `nonce=""`)
+	return regexp.MustCompile(`name="t" value="[^"]*"`).ReplaceAllString(body, `name="t" value=""`)
+}
+
+func TestL05_AllRefusedCredentialsGetTheSameBytes(t *testing.T) {
+	l := newLab(t, nil)
+	b := l.browser()
+	token := b.get(signInQuery).token()
+	cases := map[string]authn.Result{
+		"wrong password":        {Reason: authn.WrongPassword, Account: alice(), Cause: errors.New("52e")},
+		"unknown user":          {Reason: authn.UnknownUser},
+		"ambiguous":             {Reason: authn.Ambiguous},
+		"locked":                {Reason: authn.LockedOut, Account: alice(), Cause: errors.New("775")},
+		"paused, account":       {Reason: authn.Throttled, Account: alice(), Cause: &lockout.Refused{Scope: lockout.ScopeAccount, RetryAfter: time.Minute}, RetryAfter: time.Minute},
+		"paused, name":          {Reason: authn.Throttled, Cause: &lockout.Refused{Scope: lockout.ScopeName, RetryAfter: time.Hour}, RetryAfter: time.Hour},
+		"paused, no room":       {Reason: authn.Throttled, Cause: &lockout.Refused{Scope: lockout.ScopeFull, RetryAfter: time.Hour}, RetryAfter: time.Hour},
+		"bad input":             {Reason: authn.BadInput, Cause: errors.New("NUL")},
+		"unclear code":          {Reason: authn.Rejected, Account: alice(), Cause: errors.New("data 99")},
+		"disabled, wrong pw":    {Reason: authn.WrongPassword, Account: &authn.Account{State: authn.StateDisabled}},
+		"a reason of tomorrow":  {Reason: authn.Reason(200), Account: alice()},
+		"the fiftieth in a row": {Reason: authn.WrongPassword, Account: alice()},
+	}
+	var want, wantHeader, first string
+	for name, res := range cases {
+		// One typed name for all: what was typed is shown again and may differ.
+		l.passwords.reasons["someone"] = res
+		p := b.post("t", token, "username", "someone", "password", "guess", "keep", "1")
+		p.wants(200, "The user name or password is not right.")
+		p.header.Del("Date")
+		p.header.Set("Content-Security-Policy", regexp.MustCompile(`nonce-[^']*`).ReplaceAllString(p.header.Get("Content-Security-Policy"), ""))
+		header := fmt.Sprint(p.header)
+		if want == "" {
+			want, wantHeader, first = masked(p), header, name
+			continue
+		}
+		if got := masked(p); got != want {
+			t.Errorf("%s differs from %s", name, first)
+		}
+		if header != wantHeader {
+			t.Errorf("%s: headers\n%s\nof %s:\n%s", name, header, first, wantHeader)
+		}
+	}
+}
+
+func TestVerdictTellsOnlyWhatWasProven(t *testing.T) {
+	problems := map[authn.Reason]federation.Problem{
+		authn.PasswordExpired: federation.ProblemChangeElsewhere, authn.MustChange: federation.ProblemChangeElsewhere,
+		authn.Disabled: federation.ProblemDisabled, authn.AccountExpired: federation.ProblemAccountExpired,
+		authn.LogonHours: federation.ProblemHours, authn.Workstation: federation.ProblemRestricted, authn.Restricted: federation.ProblemRestricted,
+		authn.TooManyGroups: federation.ProblemNotReady, authn.NotReady: federation.ProblemNotReady, authn.NotAllowed: federation.ProblemNotAllowed,
+		authn.NoVerdict: federation.ProblemDirectory, authn.Unavailable: federation.ProblemDirectory, authn.Misconfigured: federation.ProblemDirectory,
+		authn.Busy: federation.ProblemBusy,
+	}
+	for _, reason := range authn.Reasons() {
+		problem, inPlace := signin.Verdict(&authn.Result{Reason: reason, Account: alice()})
+		want, known := problems[reason]
+		switch {
+		case reason == authn.Accepted:
+			if problem != "" || inPlace {
+				t.Errorf("accepted: %q, %v", problem, inPlace)
+			}
+		case known && (problem != want || inPlace):
+			t.Errorf("%s: %q, in place %v, want %q", reason, problem, inPlace, want)
+		case !known && !inPlace:
+			t.Errorf("%s: %q", reason, problem)
+		}
+		if !reason.ProvesPassword() && !reason.Undecided() && !inPlace {
+			t.Errorf("%s says more than was proven", reason)
+		}
+	}
+	if problem, inPlace := signin.Verdict(&authn.Result{Reason: authn.Accepted}); problem != federation.ProblemDirectory || inPlace {
+		t.Errorf("accepted without an account: %q, %v", problem, inPlace)
+	}
+	for scope, want := range map[lockout.Scope]federation.Problem{
+		lockout.ScopeAddress: federation.ProblemThrottled, lockout.ScopeNetwork: federation.ProblemThrottled, lockout.ScopeAccount: "", lockout.ScopeName: "", lockout.ScopeFull: "",
+	} {
+		if problem, _ := signin.Verdict(&authn.Result{Reason: authn.Throttled, Cause: &lockout.Refused{Scope: scope}}); problem != want {
+			t.Errorf("throttled by %s: %q, want %q", scope, problem, want)
+		}
+	}
+}
+
+func TestC14_RightButExpiredPasswordIsSaidToBeRight(t *testing.T) {
+	l := newLab(t, nil)
+	b := l.browser()
+	for name, c := range map[string]struct {
+		reason authn.Reason
+		status int
+		says   string
+	}{
+		"expired":     {authn.PasswordExpired, 200, "Your password is right, but it cannot be changed on this page"},
+		"must-change": {authn.MustChange, 200, "Change it on a computer at work"},
+		"disabled":    {authn.Disabled, 403, "Your account is turned off"},
+		"end-date":    {authn.AccountExpired, 403, "reached its end date"},
+	} {
+		l.passwords.reasons[name] = authn.Result{Reason: c.reason, Account: alice()}
+		p := b.post("t", b.get(signInQuery).token(), "username", name, "password", "x")
+		p.wants(c.status, c.says, "Contact the service desk", "K7QF-3M9D")
+		if b.sessionCookie() != "" || p.has("is not right") {
+			t.Errorf("%s: session %q", name, b.sessionCookie())
+		}
+	}
+}
+
+func TestNobodyToJudgeIsNotAWrongPassword(t *testing.T) {
+	l := newLab(t, nil)
+	b := l.browser()
+	for name, c := range map[string]struct {
+		res    authn.Result
+		status int
+		says   string
+	}{
+		"down": {authn.Result{Reason: authn.Unavailable}, 503, "does not count as a failed attempt"},
+		"busy": {authn.Result{Reason: authn.Busy, RetryAfter: 3 * time.Second}, 503, "very busy"},
+		"many": {authn.Result{Reason: authn.Throttled, Cause: &lockout.Refused{Scope: lockout.ScopeAddress}, RetryAfter: 5 * time.Minute}, 429, "Wait 5 minutes"},
+	} {
+		l.passwords.reasons[name] = c.res
+		p := b.post("t", b.get(signInQuery+"&username=hint").token(), "username", name, "password", "x")
+		p.wants(c.status, c.says, "Try again")
+		if c.res.RetryAfter > 0 && p.header.Get("Retry-After") == "" {
+			t.Errorf("%s: no Retry-After", name)
+		}
+		// The stored request goes on with the name that was typed.
+		p = b.post("t", p.token(), "action", "again")
+		p.wants(200, `value="`+name+`"`)
+	}
+}
+
+func TestL10_PostFromElsewhereIsRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		header  http.Header
+		cookies bool
+		ok      bool
+	}{
+		"same origin":                    {http.Header{"Sec-Fetch-Site": {"same-origin"}}, true, true},
+		"cross site":                     {http.Header{"Sec-Fetch-Site": {"cross-site"}}, true, false},
+		"neighbour":                      {http.Header{"Sec-Fetch-Site": {"same-site"}}, true, false},
+		"old browser, own origin":        {http.Header{"Sec-Fetch-Site": nil, "Origin": {"own"}}, true, true},
+		"old browser, foreign origin":    {http.Header{"Sec-Fetch-Site": nil, "Origin": {"https://evil.test"}}, true, false},
+		"old browser, null origin":       {http.Header{"Sec-Fetch-Site": nil, "Origin": {"null"}}, true, false},
+		"no header, no cookie (Lax)":     {http.Header{"Sec-Fetch-Site": nil}, false, false},
+		"cross site without any cookie":  {http.Header{"Sec-Fetch-Site": {"cross-site"}}, false, false},
+		"no header, same browser":        {http.Header{"Sec-Fetch-Site": nil}, true, true},
+		"says same origin, other origin": {http.Header{"Sec-Fetch-Site": {"cross-site"}, "Origin": {"own"}}, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, nil)
+			b := l.browser()
+			token := b.get(signInQuery).token()
+			if !c.cookies {
+				b = l.browser()
+			}
+			delete(b.header, "Sec-Fetch-Site")
+			for k, v := range c.header {
+				if len(v) == 1 && v[0] == "own" {
+					v = []string{l.server.URL}
+				}
+				if v != nil {
+					b.header[k] = v
+				}
+			}
+			for _, action := range []string{"", "again", "signout"} {
+				p := b.post("t", token, "username", "alice", "password", rightPassword, "action", action)
+				switch {
+				case action == "" && p.isHandOver() != c.ok:
+					t.Errorf("token: %v\n%.1500s", p.isHandOver(), p.body)
+				case action == "" && !c.ok && (len(l.passwords.calls) != 0 || p.status != 400):
+					t.Errorf("status %d, %d attempts", p.status, len(l.passwords.calls))
+				case action != "" && c.header.Get("Sec-Fetch-Site") == "cross-site" && p.status != 400:
+					t.Errorf("%s from elsewhere: %d", action, p.status)
+				}
+			}
+		})
+	}
+}
+
+func TestL11_TransactionBelongsToOneBrowserAndOneParty(t *testing.T) {
+	l := newLab(t, nil)
+	one, two := l.browser(), l.browser()
+	token := one.get(signInQuery).token()
+	two.get(signInQuery)
+	two.post("t", token, "username", "bob", "password", rightPassword).wants(400, "no longer valid", "Start again")
+	if len(l.passwords.calls) != 0 || two.sessionCookie() != "" {
+		t.Error("another browser finished the transaction")
+	}
+	// Each byte of the sealed text matters; so does its length.
+	raw := []byte(token)
+	for i := 0; i < len(raw); i += 7 {
+		bad := append([]byte(nil), raw...)
+		bad[i] = map[bool]byte{true: 'A', false: 'B'}[bad[i] != 'A']
+		one.post("t", string(bad), "username", "bob", "password", rightPassword).wants(400, "no longer valid")
+	}
+	for _, bad := range []string{"", "-", token[:len(token)-4], token + "AAAA", strings.Repeat("A", 30000), token + "=", token + "\n"} {
+		one.post("t", bad, "username", "bob", "password", rightPassword).wants(400, "no longer valid")
+	}
+	// Fields beside the token cannot turn it to another party or address.
+	p := one.post("t", token, "username", "alice", "password", rightPassword, "wtrealm", "urn:wiki", "wreply", "https://evil.test/", "party", "wiki")
+	p.wants(200, `action="https://login.example.test/login.srf"`)
+}
+
+func TestTransactionOfAnotherKeyIsStale(t *testing.T) {
+	l, other := newLab(t, nil), newLab(t, nil)
+	b := l.browser()
+	b.get(signInQuery)
+	b.post("t", other.browser().get(signInQuery).token(), "username", "alice", "password", rightPassword).wants(400, "no longer valid")
+}
+
+func TestR03_EachSignInGetsANewSessionAndEndsTheOld(t *testing.T) {
+	l := newLab(t, nil)
+	attacker, victim := l.browser(), l.browser()
+	attacker.signIn("bob")
+	planted := attacker.sessionCookie()
+
+	// A planted cookie: the victim's sign-in does not adopt it, and kills it.
+	u, _ := url.Parse(l.server.URL)
+	victim.client.Jar.SetCookies(u, []*http.Cookie{{Name: signin.SessionCookie, Value: planted, Path: "/", Secure: true}})
+	victim.post("t", victim.get(signInQuery+"&wfresh=0").token(), "username", "alice", "password", rightPassword)
+	if got := victim.sessionCookie(); got == planted || got == "" {
+		t.Fatalf("session id after the sign-in: %q", got)
+	}
+	if p := attacker.get(signInQuery); p.isHandOver() {
+		t.Error("the planted id is still alive")
+	}
+	// Signing in again changes the id again, and the old one is dead.
+	old := victim.sessionCookie()
+	victim.post("t", victim.get(signInQuery+"&wfresh=0").token(), "username", "alice", "password", rightPassword)
+	if victim.sessionCookie() == old {
+		t.Error("the id was kept")
+	}
+	thief := l.browser()
+	thief.client.Jar.SetCookies(u, []*http.Cookie{{Name: signin.SessionCookie, Value: old, Path: "/", Secure: true}})
+	if thief.get(signInQuery).isHandOver() {
+		t.Error("the old id is still alive")
+	}
+	// Ids are taken from the cookie only.
+	id := victim.sessionCookie()
+	fresh := l.browser()
+	for _, query := range []string{"&" + signin.SessionCookie + "=" + id, "&session=" + id, "&sid=" + id, ";jsessionid=" + id} {
+		if fresh.get(signInQuery + query).isHandOver() {
+			t.Errorf("id taken from %s", query)
+		}
+	}
+	if p := fresh.post("t", fresh.get(signInQuery).token(), signin.SessionCookie, id, "username", "alice", "password", "wrong"); p.isHandOver() {
+		t.Error("id taken from a form")
+	}
+	// Two cookies of one name: one of them is not ours, so none counts.
+	r, _ := http.NewRequest(http.MethodGet, l.server.URL+"/adfs/ls/"+signInQuery, nil)
+	r.Header.Set("Cookie", signin.SessionCookie+"=x; "+signin.SessionCookie+"="+id)
+	if l.browser().do(r).isHandOver() {
+		t.Error("one of two cookies was chosen")
+	}
+}
+
+func TestR04_CookiesHaveAllTheirFlags(t *testing.T) {
+	l := newLab(t, nil)
+	b := l.browser()
+	seen := map[string]bool{}
+	for _, p := range []*page{
+		b.get(signInQuery), b.get(signInQuery + "&lang=nl"), b.signIn("alice"), b.get(signInQuery), b.get(""),
+		b.post("t", b.get(signInQuery+"&wfresh=0").token(), "username", "alice", "password", rightPassword, "keep", "1"), b.get("?wa=wsignout1.0"),
+	} {
+		for _, line := range p.header.Values("Set-Cookie") {
+			c, err := http.ParseSetCookie(line)
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen[c.Name] = true
+			if !strings.HasPrefix(c.Name, "__Host-") || !c.Secure || !c.HttpOnly || c.Path != "/" || c.Domain != "" || c.SameSite != http.SameSiteLaxMode || len(line) > 400 {
+				t.Errorf("cookie %s", line)
+			}
+		}
+	}
+	if len(seen) != 4 {
+		t.Errorf("cookies seen: %v", seen)
+	}
+}
+
+func TestW06_SixthTokenInTwentySecondsStops(t *testing.T) {
+	l := newLab(t, nil)
+	b := l.browser()
+	b.signIn("alice") // the first token
+	for i := 2; i <= 5; i++ {
+		l.advance(3 * time.Second)
+		if p := b.get(signInQuery); !p.isHandOver() {
+			t.Fatalf("token %d was refused:\n%.1500s", i, p.body)
+		}
+	}
+	for range 2 {
+		b.get(signInQuery).wants(400, "Sign-in keeps going round in a circle", "Microsoft 365", "K7QF-3M9D")
+	}
+	if n := l.responder.issued(); n != 5 {
+		t.Errorf("%d tokens", n)
+	}
+	if e := l.trail.find(audit.TokenRefused); len(e) != 2 || e[0].Reason != "loop" {
+		t.Errorf("audit: %+v", e)
+	}
+	// Another party, and another browser of the same person, are not in the loop.
+	if !b.get("?wa=wsignin1.0&wtrealm=urn:wiki").isHandOver() {
+		t.Error("another party was stopped")
+	}
+	if !l.browser().signIn("alice").isHandOver() {
+		t.Error("another browser was stopped")
+	}
+	l.advance(9 * time.Second) // 21 s after the first token
+	if !b.get(signInQuery).isHandOver() {
+		t.Error("the stop does not end")
+	}
+}
+
+func TestLoopCookieOfStrangersIsHarmless(t *testing.T) {
+	l := newLab(t, nil)
+	b := l.browser()
+	b.signIn("alice")
+	for _, value := range []string{"", "x", strings.Repeat("A", 200), "____________", "AAAA/AAA", "AAAAAAVmZmZmZmZmZmZmZmZmZmZmZmZmZmY"} {
+		r, _ := http.NewRequest(http.MethodGet, l.server.URL+"/adfs/ls/"+signInQuery, nil)
+		r.Header.Set("Cookie", signin.SessionCookie+"="+b.sessionCookie()+"; "+signin.LoopCookie+"="+value)
+		c := l.browser()
+		if p := c.do(r); !p.isHandOver() {
+			t.Errorf("%q: status %d", value, p.status)
+		}
+	}
+}
+
+func TestC21_BackButtonPostsNoSecondToken(t *testing.T) {
+	l := newLab(t, nil)
+	b := l.browser()
+	token := b.get(signInQuery).token()
+	if !b.post("t", token, "username", "alice", "password", rightPassword).isHandOver() {
+		t.Fatal("no token")
+	}
+	// Back to the form and sent again, or the post repeated by reload.
+	for range 2 {
+		p := b.post("t", token, "username", "alice", "password", rightPassword)
+		p.wants(200, "You are signed in", "This sign-in is already finished. You can go on to Microsoft 365", "alice@contoso.test")
+		if p.isHandOver() {
+			t.Error("second token")
+		}
+	}
+	if l.responder.issued() != 1 {
+		t.Errorf("%d tokens for one transaction", l.responder.issued())
+	}
+	// Signed out since: the page is stale, and starting again asks for the password.
+	b.get("?wa=wsignout1.0")
+	p := b.post("t", token, "username", "alice", "password", rightPassword)
+	p.wants(400, "no longer valid", "Start again")
+	b.post("t", p.token(), "action", "again").wants(200, "Sign in", `name="password"`)
+}
+
+func TestC29_FramedRequestIsRefusedAndLeavesNothing(t *testing.T) {
+	l := newLab(t, nil)
+	b := l.browser()
+	b.signIn("alice")
+	for _, dest := range []string{"iframe", "frame", "embed", "object", "fencedframe"} {
+		b.header.Set("Sec-Fetch-Dest", dest)
+		p := b.get(signInQuery)
+		p.wants(400, "not valid")
+		if len(p.header.Values("Set-Cookie")) != 0 || strings.Contains(p.body, `name="t"`) || p.header.Get("WWW-Authenticate") != "" {
+			t.Errorf("%s: something was left behind: %v", dest, p.header)
+		}
+		if !strings.Contains(p.header.Get("Content-Security-Policy"), "frame-ancestors 'none'") {
+			t.Errorf("%s may be framed", dest)
+		}
+	}
+	if l.responder.issued() != 1 {
+		t.Error("a frame got a token")
+	}
+	if e := l.trail.find(audit.RequestRefused); len(e) != 5 || e[0].Reason != "framed" || e[0].Party != federation.MicrosoftOnline {
+		t.Errorf("audit: %+v", e)
+	}
+	b.header.Set("Sec-Fetch-Dest", "document")
+	if !b.get(signInQuery).isHandOver() {
+		t.Error("a top-level request was refused")
+	}
+}
+
+func TestI08_TokensLeaveInBodiesThatNobodyKeeps(t *testing.T) {
+	l := newLab(t, nil)
+	b := l.browser()
+	for name, p := range map[string]*page{"password": b.signIn("alice"), "session": b.get(signInQuery)} {
+		if !p.isHandOver() || p.header.Get("Cache-Control") != "no-store" || p.header.Get("Referrer-Policy") != "no-referrer" || p.header.Get("Location") != "" {
+			t.Errorf("%s: %v", name, p.header)
+		}
+		if !strings.Contains(p.header.Get("Content-Security-Policy"), "form-action https:;") {
+			t.Errorf("%s: policy %s", name, p.header.Get("Content-Security-Policy"))
+		}
+	}
+}
