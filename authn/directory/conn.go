@@ -200,8 +200,17 @@ func (c *conn) bind(ctx context.Context, limit time.Duration, name string, passw
 // search sends one search and collects the entries. The result is nil unless
 // the DC finished it with code 0 or 4.
 func (c *conn) search(ctx context.Context, limit time.Duration, req *ldap.SearchRequest) (*ldap.SearchResult, answer) {
+	return c.collect(ctx, limit, req, req.SizeLimit)
+}
+
+// page is search for one page of a paged search.
+func (c *conn) page(ctx context.Context, limit time.Duration, req *ldap.SearchRequest, size int) (*ldap.SearchResult, answer) {
+	return c.collect(ctx, limit, req, size)
+}
+
+func (c *conn) collect(ctx context.Context, limit time.Duration, req *ldap.SearchRequest, entries int) (*ldap.SearchResult, answer) {
 	before := c.frame.raw.written()
-	c.frame.arm(req.SizeLimit)
+	c.frame.arm(entries)
 	release := c.watch(ctx, limit)
 	res, err := c.ldap.Search(req)
 	release()

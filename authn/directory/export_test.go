@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"context"
 	"net"
 	"time"
 
@@ -82,6 +83,13 @@ func (x *Meter) Score(now time.Time) float64           { return x.m.score(now) }
 
 // Collector returns the metrics.
 func (d *Directory) Collector() prometheus.Collector { return d.metrics }
+
+// Discover runs one discovery for each domain.
+func (d *Directory) Discover(ctx context.Context) {
+	for _, dm := range d.domains {
+		dm.discover(ctx)
+	}
+}
 
 // Samples fills the memory of refused binds.
 func (d *Directory) Samples(took ...time.Duration) {

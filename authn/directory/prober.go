@@ -91,6 +91,7 @@ func (s *server) probe(ctx context.Context) {
 			s.learnClock(clock)
 		}
 		s.recovered()
+		s.dm.learnNetBIOS(ctx, c.root.configNC)
 		return
 	}
 	root := parseRoot(res.Entries[0])
