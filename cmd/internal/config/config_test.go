@@ -15,7 +15,7 @@ import (
 
 const deploy = "../../../deploy"
 
-func read(t *testing.T, name string) []byte {
+func read(t testing.TB, name string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(deploy, name))
 	if err != nil {

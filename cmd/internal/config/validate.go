@@ -175,7 +175,8 @@ func oneRef(p *problems, key, file, env string) {
 		p.add(key+"_env", "stands beside %s_file: keep one of the two", key[strings.LastIndexByte(key, '.')+1:])
 	}
 	if env != "" && !envName.MatchString(env) {
-		p.add(key+"_env", "%s is not the name of an environment variable: write a name such as REDIS_PASSWORD, never the secret itself", quote(env))
+		// The value may be the secret itself: it is not repeated.
+		p.add(key+"_env", "is not the name of an environment variable: write a name such as REDIS_PASSWORD, never the secret itself")
 	}
 }
 

@@ -1,0 +1,9 @@
+package config
+
+import "reflect"
+
+// Keys returns the full name of every setting; lists are shown as key[].
+func Keys() (keys []string) {
+	walkSchema(reflect.TypeFor[Config](), "", func(full string, _ reflect.StructField) { keys = append(keys, full) })
+	return keys
+}

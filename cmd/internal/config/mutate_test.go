@@ -1,0 +1,223 @@
+package config_test
+
+import (
+	"bytes"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"go.yaml.in/yaml/v3"
+
+	"sallyport/cmd/internal/config"
+)
+
+// leaf is one key of the full example.
+type leaf struct {
+	path       string
+	key, value *yaml.Node
+	parent     *yaml.Node
+}
+
+// leaves returns every key of a document, sections included.
+func leaves(n *yaml.Node, path string) (list []leaf) {
+	switch n.Kind {
+	case yaml.DocumentNode:
+		return leaves(n.Content[0], "")
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			full := strings.TrimPrefix(path+"."+n.Content[i].Value, ".")
+			list = append(list, leaf{full, n.Content[i], n.Content[i+1], n})
+			list = append(list, leaves(n.Content[i+1], full)...)
+		}
+	case yaml.SequenceNode:
+		for _, c := range n.Content {
+			list = append(list, leaves(c, path+"[]")...)
+		}
+	}
+	return list
+}
+
+// tree parses the full example anew.
+func tree(t testing.TB, data []byte) *yaml.Node {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		t.Fatal(err)
+	}
+	return &doc
+}
+
+func text(t testing.TB, n *yaml.Node) []byte {
+	b, err := yaml.Marshal(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func scalar(value, tag string) *yaml.Node {
+	return &yaml.Node{Kind: yaml.ScalarNode, Value: value, Tag: tag}
+}
+
+var equal = cmp.Options{cmpopts.IgnoreUnexported(config.Config{}), cmpopts.EquateComparable(netip.Prefix{})}
+
+// TestO02_MutatedFieldIsRefusedOrHasItsEffect changes each key of the full
+// example in many ways. A change that makes no sense must be refused, at the key;
+// one that means the same must leave the settings equal.
+func TestO02_MutatedFieldIsRefusedOrHasItsEffect(t *testing.T) {
+	data := read(t, "sallyport.yaml")
+	base, err := config.Parse("base", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := map[string]func(l leaf){
+		"misspelt key":      func(l leaf) { l.key.Value += "x" },
+		"key in upper case": func(l leaf) { l.key.Value = strings.ToUpper(l.key.Value) },
+		"key with a dash":   func(l leaf) { l.key.Value = "-" + l.key.Value },
+		"doubled key":       func(l leaf) { l.parent.Content = append(l.parent.Content, l.key, l.value) },
+		"null":              func(l leaf) { *l.value = *scalar("null", "!!null") },
+		"nothing":           func(l leaf) { *l.value = *scalar("", "!!null") },
+		"empty text": func(l leaf) {
+			*l.value = yaml.Node{Kind: yaml.ScalarNode, Value: "", Tag: "!!str", Style: yaml.DoubleQuotedStyle}
+		},
+		"empty list":    func(l leaf) { *l.value = yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Style: yaml.FlowStyle} },
+		"empty mapping": func(l leaf) { *l.value = yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Style: yaml.FlowStyle} },
+		"list in a list": func(l leaf) {
+			*l.value = yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Content: []*yaml.Node{{Kind: yaml.SequenceNode, Tag: "!!seq", Content: []*yaml.Node{scalar("x", "!!str")}}}}
+		},
+		"foreign mapping": func(l leaf) {
+			*l.value = yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: []*yaml.Node{scalar("xyz", "!!str"), scalar("1", "!!int")}}
+		},
+		"tag":      func(l leaf) { l.value.Tag, l.value.Style = "!secret", l.value.Style|yaml.TaggedStyle },
+		"anchor":   func(l leaf) { l.value.Anchor = "a" },
+		"negative": func(l leaf) { *l.value = *scalar("-1", "!!int") },
+		"fraction": func(l leaf) { *l.value = *scalar("1.5", "!!float") },
+		"date":     func(l leaf) { *l.value = *scalar("2026-12-01", "!!timestamp") },
+		"line feed": func(l leaf) {
+			*l.value = yaml.Node{Kind: yaml.ScalarNode, Value: "a\nb", Tag: "!!str", Style: yaml.DoubleQuotedStyle}
+		},
+		"direction mark": func(l leaf) {
+			*l.value = yaml.Node{Kind: yaml.ScalarNode, Value: "a\u202eb", Tag: "!!str", Style: yaml.DoubleQuotedStyle}
+		},
+		"private key": func(l leaf) { *l.value = *scalar("-----BEGIN PRIVATE KEY-----", "!!str") },
+	}
+	same := map[string]func(l leaf){
+		"as it is": func(leaf) {},
+		"quotes": func(l leaf) {
+			if l.value.Kind == yaml.ScalarNode && l.value.Tag == "!!str" {
+				l.value.Style = yaml.SingleQuotedStyle
+			}
+		},
+		"flow style": func(l leaf) {
+			if l.value.Kind != yaml.ScalarNode {
+				l.value.Style = yaml.FlowStyle
+			}
+		},
+		"moved to the end": func(l leaf) {
+			i := slices.Index(l.parent.Content, l.key)
+			l.parent.Content = append(slices.Delete(slices.Clone(l.parent.Content), i, i+2), l.key, l.value)
+		},
+	}
+	all := leaves(tree(t, data), "")
+	if len(all) < 100 {
+		t.Fatalf("the example has only %d keys", len(all))
+	}
+	for i, l := range all {
+		for name, change := range refused {
+			doc := tree(t, data)
+			change(leaves(doc, "")[i])
+			if _, err := config.Parse("f", text(t, doc)); err == nil {
+				t.Errorf("%s: %s was accepted", l.path, name)
+			}
+		}
+		for name, change := range same {
+			doc := tree(t, data)
+			change(leaves(doc, "")[i])
+			got, err := config.Parse("f", text(t, doc))
+			if err != nil {
+				t.Errorf("%s: %s: %v", l.path, name, err)
+				continue
+			}
+			if diff := cmp.Diff(base, got, equal); diff != "" {
+				t.Errorf("%s: %s changes the settings:\n%s", l.path, name, diff)
+			}
+		}
+	}
+}
+
+// TestO02_ExampleNamesEveryKey holds the full example to the structs: a setting
+// that it does not show is one that nobody finds.
+func TestO02_ExampleNamesEveryKey(t *testing.T) {
+	shown := map[string]bool{}
+	for _, l := range leaves(tree(t, read(t, "sallyport.yaml")), "") {
+		shown[l.path] = true
+	}
+	// Alternatives of what the example shows.
+	for _, k := range []string{
+		"tls.generate", "tls.plain_http", "directory.service_account.password_env", "sessions.redis.password_env", "sessions.secret_env",
+	} {
+		if shown[k] {
+			t.Errorf("%s is shown and listed as an alternative", k)
+		}
+		shown[k] = true
+	}
+	for _, k := range config.Keys() {
+		if !shown[k] {
+			t.Errorf("the example does not show %s", k)
+		}
+	}
+}
+
+// TestO02_EveryDefaultIsDocumented looks for "Default" or "Required" in the
+// comment of each setting that holds a value.
+func TestO02_EveryDefaultIsDocumented(t *testing.T) {
+	src := read(t, "../cmd/internal/config/config.go")
+	for _, k := range config.Keys() {
+		name := k[strings.LastIndexByte(k, '.')+1:]
+		i := bytes.Index(src, []byte("`yaml:\""+name+"\"`"))
+		if i < 0 {
+			t.Fatalf("no field for %s", k)
+		}
+		begin := bytes.LastIndex(src[:i], []byte("`\n"))
+		comment := string(src[max(begin, 0):i])
+		if !strings.Contains(comment, "//") {
+			t.Errorf("%s has no comment", k)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	full, minimal := read(f, "sallyport.yaml"), read(f, "sallyport.minimal.yaml")
+	f.Add(full)
+	f.Add(minimal)
+	for _, s := range []string{"", "a", "a: b", "- a", "a: &x [*x]", "a: !!binary x", "? [a]\n: b", "--- {}\n--- {}", "\t", "public_url: \xff", "<<: {a: 1}", "listen: 0x10", "tls: {generate: yes}"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := config.Parse("f", data)
+		if err != nil {
+			list := config.Problems(err)
+			if c != nil || len(list) == 0 {
+				t.Fatalf("settings %v with %d problems", c != nil, len(list))
+			}
+			for _, p := range list {
+				if p.Line < 1 || p.Column < 1 || p.Message == "" {
+					t.Errorf("problem without a place or message: %+v", p)
+				}
+			}
+			return
+		}
+		// What is accepted holds for itself: judged again it is still good, and
+		// nothing in it changes.
+		again := *c
+		if err := again.Validate(); err != nil {
+			t.Errorf("accepted, and then: %v", err)
+		}
+		if !reflect.DeepEqual(*c, again) {
+			t.Error("judging changes the settings")
+		}
+	})
+}

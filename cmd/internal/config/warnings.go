@@ -1,0 +1,39 @@
+package config
+
+import (
+	"fmt"
+	"time"
+)
+
+// Warnings returns what is allowed and yet often a mistake, for `check`.
+func (c *Config) Warnings() []Problem {
+	p := &problems{at: c.at}
+	for i, rp := range c.RelyingParties {
+		if rp.TokenLifetime <= 10*time.Minute {
+			// SharePoint takes a token as expired when less than its
+			// LogonTokenCacheExpirationWindow of 10 minutes is left (case C09).
+			p.add(at("relying_parties", i)+".token_lifetime", "%s: SharePoint sends people round in a loop when a token holds 10 minutes or less", short(rp.TokenLifetime))
+		}
+	}
+	if c.Lockout.Unsafe {
+		p.add("lockout.unsafe", "strangers can lock accounts in the directory from outside")
+	}
+	if c.Audit.NoSync {
+		p.add("audit.no_sync", "a power failure can lose records of tokens that were issued")
+	}
+	if c.Audit.File == "" && c.Audit.Required {
+		p.add("audit.required", "standard output is the only sink, and it accepts what nobody may read")
+	}
+	if !loopback(c.Ops.Listen) {
+		p.add("ops.listen", "%s can be reached from other machines: let a firewall keep all but the monitoring out", c.Ops.Listen)
+	}
+	if c.Sessions.KeepSignedIn > 7*24*time.Hour {
+		p.add("sessions.keep_signed_in", "%s is long: a stolen browser profile stays signed in", short(c.Sessions.KeepSignedIn))
+	}
+	for i, n := range c.Networks.Inside {
+		if n.Addr().Is4() && n.Bits() < 8 {
+			p.add(at("networks.inside", i), "%s", fmt.Sprintf("%s is a large part of the internet; people there count as inside", n))
+		}
+	}
+	return p.list
+}
