@@ -227,9 +227,9 @@ type Redis struct {
 	// URL is rediss://HOST:PORT[/DB]; redis:// without TLS only on loopback.
 	// Required with store: redis. It holds no user and no password.
 	URL string `yaml:"url"`
-	// User is the ACL user. Default: Redis's own default user.
+	// User is the ACL user of the service's own. Required with store: redis.
 	User string `yaml:"user"`
-	// PasswordFile holds its password.
+	// PasswordFile holds its password. One of the two is required.
 	PasswordFile string `yaml:"password_file"`
 	// PasswordEnv names an environment variable that holds it instead.
 	PasswordEnv string `yaml:"password_env"`

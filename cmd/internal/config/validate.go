@@ -154,8 +154,11 @@ func (c *Config) validateRedis(p *problems) {
 		p.add("sessions.redis.url", "%s", msg)
 	}
 	oneRef(p, "sessions.redis.password", r.PasswordFile, r.PasswordEnv)
-	if r.User != "" && r.PasswordFile == "" && r.PasswordEnv == "" {
-		p.add("sessions.redis.password_file", "is missing beside user: name the file with the user's password")
+	if r.User == "" {
+		p.add("sessions.redis.user", "is missing: make an ACL user of the service's own (see deploy/docs/redis.md); the default user may do everything")
+	}
+	if r.PasswordFile == "" && r.PasswordEnv == "" {
+		p.add("sessions.redis.password_file", "is missing: name the file with the user's password")
 	}
 	if r.ServerName != "" {
 		if _, err := netip.ParseAddr(r.ServerName); err != nil {

@@ -1,0 +1,134 @@
+// Command sallyport lets Microsoft 365 and other WS-Federation parties trust an
+// organisation's own Active Directory for sign-in.
+//
+// Each subcommand has a file of its own; all of them exit with 0 when all went
+// well, 1 when something failed, and 2 when they were called wrongly. The service
+// itself is package app: nothing is decided here.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"sallyport/cmd/internal/config"
+)
+
+// The exit statuses, which scripts and units rely on.
+const (
+	exitGood   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// env is what a command sees of the outside world.
+type env struct {
+	stdin          *os.File
+	stdout, stderr io.Writer
+}
+
+// command is one subcommand.
+type command struct {
+	name, synopsis, help string
+	run                  func(e env, args []string) int
+}
+
+func commands() []command {
+	return []command{serveCommand(), checkCommand(), signinCommand(), auditCommand(), versionCommand()}
+}
+
+func main() {
+	os.Exit(run(env{os.Stdin, os.Stdout, os.Stderr}, os.Args[1:]))
+}
+
+// run finds the subcommand and runs it.
+func run(e env, args []string) int {
+	if len(args) == 0 {
+		usage(e.stderr)
+		return exitUsage
+	}
+	switch args[0] {
+	case "help", "-h", "-help", "--help":
+		usage(e.stdout)
+		return exitGood
+	}
+	for _, c := range commands() {
+		if c.name == args[0] {
+			return c.run(e, args[1:])
+		}
+	}
+	fmt.Fprintf(e.stderr, "sallyport: there is no command %q\n\n", args[0])
+	usage(e.stderr)
+	return exitUsage
+}
+
+func usage(w io.Writer) {
+	fmt.Fprint(w, "Sallyport: sign-in to Microsoft 365 with the accounts of your own Active Directory.\n\n")
+	for _, c := range commands() {
+		fmt.Fprintf(w, "  sallyport %-42s %s\n", c.synopsis, c.help)
+	}
+	fmt.Fprint(w, "\nEach command explains itself with --help. Exit status: 0 good, 1 failed, 2 called wrongly.\n")
+}
+
+// flags returns a flag set that prints to the right stream and tells usage errors
+// from --help.
+func flags(e env, c command, details string) *flag.FlagSet {
+	f := flag.NewFlagSet(c.name, flag.ContinueOnError)
+	f.SetOutput(io.Discard) // parse prints errors itself
+	f.Usage = func() {
+		fmt.Fprintf(f.Output(), "usage: sallyport %s\n\n%s\n", c.synopsis, strings.TrimSpace(details))
+		any := false
+		f.VisitAll(func(*flag.Flag) { any = true })
+		if any {
+			fmt.Fprintln(f.Output())
+			f.PrintDefaults()
+		}
+	}
+	return f
+}
+
+// parse reads the flags, which may stand before and after the arguments. done is
+// true when the command ends here with the status.
+func parse(e env, f *flag.FlagSet, args []string, least, most int) (rest []string, status int, done bool) {
+	for {
+		switch err := f.Parse(args); {
+		case errors.Is(err, flag.ErrHelp):
+			f.SetOutput(e.stdout)
+			f.Usage()
+			return nil, exitGood, true
+		case err != nil:
+			fmt.Fprintf(e.stderr, "sallyport %s: %v\n\n", f.Name(), err)
+			f.SetOutput(e.stderr)
+			f.Usage()
+			return nil, exitUsage, true
+		}
+		args = f.Args()
+		if len(args) == 0 {
+			break
+		}
+		rest = append(rest, args[0])
+		args = args[1:]
+	}
+	if len(rest) < least || len(rest) > most {
+		fmt.Fprintf(e.stderr, "sallyport %s: %d arguments, which is not how it is called\n\n", f.Name(), len(rest))
+		f.SetOutput(e.stderr)
+		f.Usage()
+		return nil, exitUsage, true
+	}
+	return rest, 0, false
+}
+
+const defaultConfig = "/etc/sallyport/sallyport.yaml"
+
+// load reads the settings and prints what is wrong with them.
+func load(e env, path string) (*config.Config, bool) {
+	cfg, err := config.Load(path)
+	if err != nil {
+		fmt.Fprintln(e.stderr, err)
+		return nil, false
+	}
+	return cfg, true
+}

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/term"
+
+	"sallyport/authn"
+	"sallyport/cmd/internal/app"
+	"sallyport/cmd/internal/config"
+	"sallyport/cmd/internal/telemetry"
+)
+
+func signinCommand() command {
+	c := command{name: "signin", synopsis: "signin USER [--rp PARTY] [--json] --config F", help: "sign in by hand and print the claims"}
+	c.run = func(e env, args []string) int {
+		f := flags(e, c, `Asks for the password (on the terminal, or one line of standard input), signs USER
+in as the service does, and prints the claims that the relying party would get.
+A wrong password counts in Active Directory as any other.`)
+		path := f.String("config", defaultConfig, "the settings `file`")
+		party := f.String("rp", "", "the relying `party`, by key or identifier (default: the first)")
+		asJSON := f.Bool("json", false, "print JSON")
+		verbose := f.Bool("v", false, "log to standard error")
+		rest, status, done := parse(e, f, args, 1, 1)
+		if done {
+			return status
+		}
+		cfg, ok := load(e, *path)
+		if !ok {
+			return exitFailed
+		}
+		ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+		defer cancel()
+		pw, err := askPassword(e, rest[0])
+		if err != nil {
+			fmt.Fprintln(e.stderr, "sallyport signin:", err)
+			return exitFailed
+		}
+		log := slog.New(slog.DiscardHandler)
+		if *verbose {
+			log = telemetry.NewLogger(telemetry.LogConfig{Writer: e.stderr, Level: slog.LevelDebug})
+		}
+		t, err := try(ctx, cfg, log, rest[0], pw, *party)
+		if err != nil {
+			fmt.Fprintln(e.stderr, "sallyport signin:", err)
+			return exitFailed
+		}
+		return showTrial(e, t, *asJSON)
+	}
+	return c
+}
+
+// try signs in beside a service that may be running: its audit file and its
+// sockets are left alone.
+func try(ctx context.Context, cfg *config.Config, log *slog.Logger, name string, pw *authn.Password, party string) (*app.Trial, error) {
+	own := *cfg
+	own.Audit = config.Default().Audit
+	own.Audit.Stdout = true
+	own.Signing.Generate = false
+	a, err := app.New(&own, app.Options{Version: release(), Logger: log, Stdout: io.Discard})
+	if err != nil {
+		return nil, err
+	}
+	t, err := a.Try(ctx, name, pw, party)
+	end, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return t, errors.Join(err, a.Stop(end))
+}
+
+// askPassword reads the password without showing it.
+func askPassword(e env, user string) (*authn.Password, error) {
+	if fd := int(e.stdin.Fd()); term.IsTerminal(fd) {
+		fmt.Fprintf(e.stderr, "Password of %q: ", user)
+		b, err := term.ReadPassword(fd)
+		fmt.Fprintln(e.stderr)
+		if err != nil {
+			return nil, fmt.Errorf("reading the password: %w", err)
+		}
+		return authn.NewPassword(b), nil
+	}
+	line, err := bufio.NewReaderSize(io.LimitReader(e.stdin, 4096), 4096).ReadBytes('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("reading the password: %w", err)
+	}
+	line = []byte(strings.TrimRight(string(line), "\r\n"))
+	if len(line) == 0 {
+		return nil, errors.New("standard input holds no password")
+	}
+	return authn.NewPassword(line), nil
+}
+
+// outcome is a trial as it is printed.
+type outcome struct {
+	Result    string   `json:"result"`
+	Cause     string   `json:"cause,omitempty"`
+	Party     string   `json:"party"`
+	Account   string   `json:"account,omitempty"`
+	DN        string   `json:"dn,omitempty"`
+	ObjectID  string   `json:"object_guid,omitempty"`
+	Anchor    string   `json:"immutable_id,omitempty"`
+	Issuer    string   `json:"issuer,omitempty"`
+	Audience  string   `json:"audience,omitempty"`
+	NameID    string   `json:"name_id,omitempty"`
+	Method    string   `json:"authentication_method,omitempty"`
+	Lifetime  string   `json:"lifetime,omitempty"`
+	Claims    []claim  `json:"claims,omitempty"`
+	Warnings  []string `json:"warnings,omitempty"`
+	NoToken   string   `json:"no_token,omitempty"`
+	succeeded bool
+}
+
+type claim struct {
+	Type   string   `json:"type"`
+	Values []string `json:"values"`
+}
+
+func outcomeOf(t *app.Trial) outcome {
+	o := outcome{Result: t.Result.Reason.String(), Party: t.Party.Key, Warnings: t.Warnings}
+	if t.Result.Cause != nil {
+		o.Cause = t.Result.Cause.Error()
+	}
+	if acc := t.Result.Account; acc != nil {
+		o.Account, o.DN, o.ObjectID = acc.Name(), acc.DN, acc.ID.String()
+		o.Anchor = base64.StdEncoding.EncodeToString(acc.SourceAnchor())
+	}
+	if t.Refused != nil {
+		o.NoToken = t.Refused.Error()
+	}
+	if a := t.Assertion; a != nil {
+		o.succeeded = true
+		o.Issuer, o.Audience, o.NameID, o.Method = a.Issuer, a.Audience, a.NameID, a.AuthnMethod
+		o.Lifetime = a.NotOnOrAfter.Sub(a.NotBefore).String()
+		for _, at := range a.Attributes {
+			name := at.Name
+			if at.Namespace != "" {
+				name = at.Namespace + "/" + at.Name
+			}
+			o.Claims = append(o.Claims, claim{name, at.Values})
+		}
+	}
+	return o
+}
+
+func showTrial(e env, t *app.Trial, asJSON bool) int {
+	o := outcomeOf(t)
+	status := exitFailed
+	if o.succeeded {
+		status = exitGood
+	}
+	if asJSON {
+		return max(status, printJSON(e, o))
+	}
+	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
+	line := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(w, "%s\t%s\n", name, printable(value))
+		}
+	}
+	line("result", o.Result)
+	line("cause", o.Cause)
+	line("account", o.Account)
+	line("dn", o.DN)
+	line("objectGUID", o.ObjectID)
+	line("party", o.Party)
+	line("no token", o.NoToken)
+	line("issuer", o.Issuer)
+	line("audience", o.Audience)
+	line("name identifier", o.NameID)
+	line("method", o.Method)
+	line("lifetime", o.Lifetime)
+	for _, c := range o.Claims {
+		for _, v := range c.Values {
+			line(c.Type, v)
+		}
+	}
+	for _, s := range o.Warnings {
+		line("warning", s)
+	}
+	if err := w.Flush(); err != nil {
+		return exitFailed
+	}
+	return status
+}
+
+// printable keeps what the directory holds from steering the terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 || (r >= 0x7f && r < 0xa0) || (r >= 0x202a && r <= 0x202e) || (r >= 0x2066 && r <= 0x2069) {
+			return '\ufffd'
+		}
+		return r
+	}, s)
+}
