@@ -1,7 +1,5 @@
 package redisstore
 
-import "strings"
-
 // Commands are what a [Store] needs on a single server or behind Sentinel.
 // HELLO and AUTH are open to everybody in Redis; CLIENT is not used.
 const Commands = "+ping +get +getex +set +del +lrem +lpushx +rpush +ltrim +lrange +pexpire +multi +exec"
@@ -26,6 +24,3 @@ func ACLFor(prefix string, cluster bool) string {
 	}
 	return acl
 }
-
-// needed returns the commands of the list as words.
-func needed(list string) []string { return strings.Fields(strings.ReplaceAll(list, "+", "")) }

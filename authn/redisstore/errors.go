@@ -6,22 +6,41 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
 // firstFault returns the first error of a round trip that is a fault of Redis or
-// of the way to it. Absence and a value of another type are answers.
+// of the way to it. Absence and a value of another type are answers. When one
+// command spoils a transaction, its error is returned and not the EXECABORT that
+// all others get.
 func firstFault(cmds []redis.Cmder, err error) error {
+	if err != nil && isAnswer(err) {
+		err = nil
+	}
 	for _, c := range cmds {
-		if e := c.Err(); e != nil && !isAnswer(e) {
+		e := c.Err()
+		switch {
+		case e == nil || isAnswer(e):
+		case redis.HasErrorPrefix(e, "EXECABORT"):
+			err = e
+		default:
 			return e
 		}
 	}
-	if err != nil && !isAnswer(err) {
-		return err
+	return err
+}
+
+// impatient reports that a call ended because its caller's time was up, which says
+// nothing about Redis. A read that meets the deadline may report it a moment
+// before the context does.
+func impatient(ctx context.Context, own time.Time) bool {
+	if ctx.Err() != nil {
+		return true
 	}
-	return nil
+	d, ok := ctx.Deadline()
+	return ok && d.Before(own) && time.Until(d) < 10*time.Millisecond
 }
 
 func isAnswer(err error) bool {

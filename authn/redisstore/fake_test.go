@@ -32,6 +32,13 @@ type fake struct {
 	prefix   string
 	commands []string // as they came, in transactions too
 	conns    map[net.Conn]bool
+	flushes  int // replies written in one go, after AUTH
+}
+
+func (f *fake) trips() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.flushes
 }
 
 type item struct {
@@ -136,10 +143,16 @@ func (f *fake) serve(c net.Conn) {
 		default:
 			reply(w, f.run([][]string{cmd})[0])
 		}
-		if r.Buffered() == 0 {
-			if w.Flush() != nil {
-				return
-			}
+		if r.Buffered() > 0 {
+			continue
+		}
+		if name != "HELLO" && name != "AUTH" {
+			f.mu.Lock()
+			f.flushes++
+			f.mu.Unlock()
+		}
+		if w.Flush() != nil {
+			return
 		}
 	}
 }

@@ -177,13 +177,8 @@ func TestR01_PartiesAreEquallyLong(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, list, _ := f.get(v.list)
-	for _, e := range list {
-		if len(e) != len(list[0]) {
-			t.Errorf("lengths %d and %d", len(e), len(list[0]))
-		}
-	}
-	if len(list) != 3 { // two parties and the mark
-		t.Errorf("%d entries", len(list))
+	if len(list) != 3 || len(list[0]) != len(list[1]) { // two parties and the mark
+		t.Errorf("%d entries of lengths %d and %d", len(list), len(list[0]), len(list[1]))
 	}
 }
 

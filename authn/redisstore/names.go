@@ -66,12 +66,14 @@ func (n *names) onceNames(purpose, key string) []string {
 }
 
 // partyBlock is what the length of a party's name is rounded up to, so that it
-// does not give the party away.
-const partyBlock = 64
+// tells little about which one it is.
+const partyBlock = 32
+
+// mark keeps the list of a live session from being empty, that is, from not being.
+const mark = "."
 
 // sealParty returns the value that stands for a party in the list under this key.
-// It is the same each time, so that LREM finds it. The empty party is the mark
-// that keeps the list of a live session from being empty.
+// It is the same each time, so that LREM finds it.
 func (n *names) sealParty(key, party string) []byte {
 	if len(party) > 0xffff {
 		party = party[:0xffff] // registered names are far shorter
@@ -83,7 +85,7 @@ func (n *names) sealParty(key, party string) []byte {
 }
 
 // openParty returns the party's name, or false for the mark and for values that
-// are not ours.
+// were not sealed for this list.
 func (n *names) openParty(key, sealed string) (string, bool) {
 	plain, err := n.parties.OpenSame(nil, []byte(sealed), []byte(key))
 	if err != nil || len(plain) < 2 {

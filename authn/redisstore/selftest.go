@@ -63,48 +63,58 @@ var forbidden = []trial{
 
 // SelfTest tries every command that the store needs, and whether the user has
 // ones that it must not have. It changes nothing but keys of its own, which
-// expire. It asks Redis even while the store is down.
+// expire. It asks Redis even while the store is down, over a connection of its own
+// and with more patience than a sign-in has.
 func (s *Store) SelfTest(ctx context.Context) []Finding {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if err := s.client.Ping(ctx).Err(); err != nil && !redis.HasErrorPrefix(err, "NOPERM") {
+	patient := s.cfg
+	patient.Timeout, patient.PoolSize = max(patient.Timeout, 3*time.Second), 2
+	client := redis.NewUniversalClient(patient.options())
+	defer client.Close()
+	if err := client.Ping(ctx).Err(); err != nil && !redis.HasErrorPrefix(err, "NOPERM") {
 		return []Finding{{Step: "connect", Problem: err.Error(), Advice: s.connectAdvice(err), Fatal: true}}
 	}
 	found := []Finding{{Step: "connect"}}
 	key, all := trials(s.cfg.Prefix)
 	for _, t := range all {
-		found = append(found, s.try(ctx, t))
+		found = append(found, try(ctx, client, t))
 	}
-	conn, release, err := s.connOf(ctx, key)
+	found = append(found, tryExec(ctx, client), s.foreignKey(ctx, client))
+	return append(found, rights(ctx, client, key)...)
+}
+
+// rights asks for the forbidden commands. Inside MULTI the server checks
+// permissions and queues. EXEC never follows: the client, and with it the
+// connection, is closed instead.
+func rights(ctx context.Context, client redis.UniversalClient, key string) []Finding {
+	conn, err := connOf(ctx, client, key)
+	if err == nil {
+		err = conn.Do(ctx, "MULTI").Err()
+	}
 	if err != nil {
-		return append(found, Finding{Step: "connection of its own", Problem: err.Error(), Fatal: true})
+		return []Finding{{Step: "rights of the user", Problem: err.Error(), Advice: adviceFor("MULTI", err), Fatal: true}}
 	}
-	defer release()
-	multi := Finding{Step: "commands MULTI and EXEC"}
-	if err := conn.Do(ctx, "MULTI").Err(); err != nil {
-		multi.Problem, multi.Advice, multi.Fatal = err.Error(), adviceFor("MULTI", err), true
-		return append(found, multi)
-	}
-	// Inside MULTI the server checks permissions and queues. EXEC never follows:
-	// the connection is closed instead.
+	var found []Finding
 	for _, t := range forbidden {
 		found = append(found, refuse(t, conn.Do(ctx, t.words()...).Err()))
 	}
-	return append(found, s.foreignKey(ctx), s.tryExec(ctx, multi))
+	return found
 }
 
 func (t trial) words() []any { return append([]any{t.command}, t.args...) }
 
-func (s *Store) try(ctx context.Context, t trial) Finding {
+func try(ctx context.Context, client redis.UniversalClient, t trial) Finding {
 	f := Finding{Step: "command " + t.command}
-	if err := s.client.Do(ctx, t.words()...).Err(); err != nil && !errors.Is(err, redis.Nil) {
+	if err := client.Do(ctx, t.words()...).Err(); err != nil && !errors.Is(err, redis.Nil) {
 		f.Problem, f.Advice, f.Fatal = err.Error(), adviceFor(t.command, err), true
 	}
 	return f
 }
 
-func (s *Store) tryExec(ctx context.Context, f Finding) Finding {
-	_, err := s.client.TxPipelined(ctx, func(p redis.Pipeliner) error { return p.Ping(ctx).Err() })
+func tryExec(ctx context.Context, client redis.UniversalClient) Finding {
+	f := Finding{Step: "commands MULTI and EXEC"}
+	_, err := client.TxPipelined(ctx, func(p redis.Pipeliner) error { return p.Ping(ctx).Err() })
 	if err != nil {
 		f.Problem, f.Advice, f.Fatal = err.Error(), adviceFor("EXEC", err), true
 	}
@@ -122,9 +132,9 @@ func refuse(t trial, err error) Finding {
 }
 
 // foreignKey looks at a key that is not the gateway's.
-func (s *Store) foreignKey(ctx context.Context) Finding {
+func (s *Store) foreignKey(ctx context.Context, client redis.UniversalClient) Finding {
 	f := Finding{Step: "no access to other keys"}
-	err := s.client.Get(ctx, "not-"+s.cfg.Prefix+"self-test").Err()
+	err := client.Get(ctx, "not-"+s.cfg.Prefix+"self-test").Err()
 	if err == nil || errors.Is(err, redis.Nil) {
 		f.Problem = "the user may read keys that do not begin with " + s.cfg.Prefix
 		f.Advice = "limit its keys with: resetkeys ~" + s.cfg.Prefix + "*"
@@ -132,33 +142,28 @@ func (s *Store) foreignKey(ctx context.Context) Finding {
 	return f
 }
 
-// connOf returns one connection to the server that holds key, of a client of its
-// own: a connection that was left inside MULTI must never go back to the pool.
-func (s *Store) connOf(ctx context.Context, key string) (conn *redis.Conn, release func(), err error) {
-	own := redis.NewUniversalClient(s.cfg.options())
-	release = func() { _ = own.Close() }
-	switch c := own.(type) {
+// connOf returns one connection to the server that holds key.
+func connOf(ctx context.Context, client redis.UniversalClient, key string) (*redis.Conn, error) {
+	switch c := client.(type) {
 	case *redis.Client:
-		return c.Conn(), release, nil
+		return c.Conn(), nil
 	case *redis.ClusterClient:
 		node, err := c.MasterForKey(ctx, key)
 		if err != nil {
-			release()
-			return nil, nil, fmt.Errorf("redisstore: cluster node: %w", err)
+			return nil, fmt.Errorf("redisstore: cluster node: %w", err)
 		}
-		return node.Conn(), release, nil
+		return node.Conn(), nil
 	default:
-		release()
-		return nil, nil, fmt.Errorf("redisstore: client of type %T", c)
+		return nil, fmt.Errorf("redisstore: client of type %T", c)
 	}
 }
 
 func adviceFor(command string, err error) string {
 	text := err.Error()
 	switch {
-	case redis.HasErrorPrefix(err, "NOPERM") && strings.Contains(text, "key"):
+	case strings.Contains(text, "NOPERM") && strings.Contains(text, "key"):
 		return "let the user have the gateway's keys: resetkeys ~" + DefaultPrefix + "* (or the prefix in the settings)"
-	case redis.HasErrorPrefix(err, "NOPERM"):
+	case strings.Contains(text, "NOPERM"):
 		return "let the user run it: +" + strings.ToLower(command)
 	case redis.HasErrorPrefix(err, "OOM"):
 		return "Redis is full: raise maxmemory; maxmemory-policy must be noeviction or volatile-ttl"

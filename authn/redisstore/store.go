@@ -72,7 +72,8 @@ func (s *Store) do(ctx context.Context, op string, f func(ctx context.Context) e
 		return fmt.Errorf("%w: %w", session.ErrUnavailable, err)
 	}
 	begun := time.Now()
-	limited, cancel := context.WithTimeout(ctx, 2*s.cfg.Timeout)
+	limit := begun.Add(2 * s.cfg.Timeout)
+	limited, cancel := context.WithDeadline(ctx, limit)
 	defer cancel()
 	err := f(limited)
 	s.metrics.took(op, begun, err)
@@ -80,9 +81,8 @@ func (s *Store) do(ctx context.Context, op string, f func(ctx context.Context) e
 	case err == nil:
 		s.health.good()
 		return nil
-	case ctx.Err() != nil:
-		// The caller went away: that says nothing about Redis.
-		return fmt.Errorf("%w: %w", session.ErrUnavailable, ctx.Err())
+	case impatient(ctx, limit):
+		return fmt.Errorf("%w: %s: %w", session.ErrUnavailable, op, err)
 	default:
 		s.health.bad(err)
 		return fmt.Errorf("%w: %s: %w", session.ErrUnavailable, op, err)
@@ -105,7 +105,7 @@ func (s *Store) Create(ctx context.Context, sess *session.Session) (session.ID, 
 		// A transaction, so that no list can be left without a time to live.
 		_, err := s.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
 			p.Set(ctx, key, sealed, idle)
-			p.RPush(ctx, list, s.names.sealParty(list, ""))
+			p.RPush(ctx, list, mark)
 			p.PExpire(ctx, list, idle)
 			return nil
 		})
