@@ -278,8 +278,8 @@ func TestForeignReaderOfTheSAMLRole(t *testing.T) {
 	if ed.Organization == nil || ed.Organization.OrganizationURLs[0].Value != "https://www.contoso.test/?a=1&b=2" {
 		t.Errorf("organization: %+v", ed.Organization)
 	}
-	if ed.ContactPerson == nil || ed.ContactPerson.EmailAddresses[0] != "help@contoso.test" {
-		t.Errorf("contact: %+v", ed.ContactPerson)
+	if len(ed.ContactPersons) != 1 || ed.ContactPersons[0].EmailAddresses[0] != "help@contoso.test" {
+		t.Errorf("contacts: %+v", ed.ContactPersons)
 	}
 }
 
