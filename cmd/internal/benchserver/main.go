@@ -1,0 +1,115 @@
+//go:build linux
+
+// Command benchserver runs the gateway, as cmd/sallyport serves it, for the load
+// driver in deploy/bench: the driver starts it as a process of its own and asks it
+// over standard input what it has spent.
+//
+// It is no part of a release. Beside the gateway it runs what the gateway is
+// compared with, in the same process so that the same clock counts both: raw
+// RSA signatures with the gateway's own key, a plain net/http server with a 10 KB
+// answer, and binds through authn/directory alone.
+//
+// There is no signer that does not sign. What everything besides the signature
+// costs is found by weighing each signature with the thread's own CPU clock and
+// taking it away, so that no program of this module can issue a token without a
+// key.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"sallyport/certs"
+	"sallyport/cmd/internal/app"
+	"sallyport/cmd/internal/config"
+)
+
+// hello is the first line on standard output.
+type hello struct {
+	Address string `json:"address"`
+	Floor   string `json:"floor"`
+}
+
+// command is one line on standard input.
+type command struct {
+	Do       string `json:"do"`
+	N        int    `json:"n"`
+	Workers  int    `json:"workers"`
+	User     string `json:"user"`
+	Password string `json:"password"`
+}
+
+// reply is the line that answers it. Times are nanoseconds of CPU, user and
+// system together.
+type reply struct {
+	Error string `json:"error,omitempty"`
+	CPU   int64  `json:"cpu"`
+	Sign  int64  `json:"sign"`
+	Signs int64  `json:"signs"`
+	RSS   int64  `json:"rss"`
+	N     int    `json:"n"`
+}
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "benchserver:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	if len(os.Args) != 2 {
+		return fmt.Errorf("usage: benchserver SETTINGS; it is started by go run ./deploy/bench")
+	}
+	cfg, err := config.Load(os.Args[1])
+	if err != nil {
+		return err
+	}
+	key, _, err := certs.Load(certs.Config{KeyFile: cfg.Signing.KeyFile, CertificateFile: cfg.Signing.CertificateFile, Host: cfg.Host()})
+	if err != nil {
+		return err
+	}
+	weighed := &weighedSigner{Signer: key.Signer}
+	gateway, err := app.New(cfg, app.Options{
+		Version: "bench", Key: &certs.Key{Signer: weighed, Certificate: key.Certificate, ID: key.ID},
+		Logger: slog.New(slog.NewJSONHandler(io.Discard, nil)), // records are made, the disk is not part of the measure
+	})
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	if err := gateway.Start(ctx); err != nil {
+		return err
+	}
+	floor, err := startFloor(cfg.TLS.CertificateFile, cfg.TLS.KeyFile)
+	if err != nil {
+		return err
+	}
+	defer floor.Close()
+	out := json.NewEncoder(os.Stdout)
+	if err := out.Encode(hello{Address: gateway.Addr().String(), Floor: floor.address}); err != nil {
+		return err
+	}
+	b := &bench{cfg: cfg, raw: key.Signer, weighed: weighed}
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		var c command
+		var r reply
+		if err := json.Unmarshal(in.Bytes(), &c); err != nil {
+			r.Error = err.Error()
+		} else if r, err = b.do(ctx, c); err != nil {
+			r.Error = err.Error()
+		}
+		if err := out.Encode(r); err != nil {
+			return err
+		}
+	}
+	stop, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return gateway.Stop(stop)
+}

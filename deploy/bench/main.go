@@ -1,0 +1,117 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+
+	"sallyport/authn/directory/directorytest"
+)
+
+// plan is how much is measured.
+type plan struct {
+	rounds      int
+	connections int
+	sessions    int // tokens from a session in one round
+	passwords   int // password sign-ins in one round
+	signatures  int // raw RSA signatures in one round
+	pages       int // requests to the floor in one round
+	binds       int // binds through authn/directory in one round
+	soak        int // tokens before the memory is read
+	starts      int
+	users       int
+}
+
+func main() {
+	p := plan{rounds: 7, connections: 4, sessions: 1500, passwords: 1000, signatures: 1000, pages: 10_000, binds: 10_000, soak: 100_000, starts: 7, users: 100}
+	short := flag.Bool("short", false, "five smaller rounds and 10,000 tokens instead of 100,000")
+	flag.IntVar(&p.rounds, "rounds", p.rounds, "interleaved rounds of each kind")
+	flag.IntVar(&p.soak, "tokens", p.soak, "tokens before the memory is read")
+	keep := flag.Bool("keep", false, "keep the scratch directory and print its name")
+	flag.Parse()
+	if *short {
+		p.sessions, p.passwords, p.signatures = 800, 500, 500
+		set := map[string]bool{}
+		flag.Visit(func(f *flag.Flag) { set[f.Name] = true })
+		if !set["rounds"] {
+			p.rounds = 5
+		}
+		if !set["tokens"] {
+			p.soak = 10_000
+		}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	good, err := run(ctx, p, *keep)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+	}
+	if err != nil || !good {
+		os.Exit(1)
+	}
+}
+
+// run measures everything and reports whether each figure passed its gate.
+func run(ctx context.Context, p plan, keep bool) (good bool, err error) {
+	dir, err := os.MkdirTemp("", "sallyport-bench-")
+	if err != nil {
+		return false, err
+	}
+	if keep {
+		fmt.Println("scratch directory:", dir)
+	} else {
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	}
+	say("building the gateway")
+	server := filepath.Join(dir, "benchserver")
+	if err := build(ctx, server, "sallyport/cmd/internal/benchserver"); err != nil {
+		return false, err
+	}
+	password := rand.Text()
+	ad, err := directorytest.Start(directorytest.Config{Users: users(p.users, password), Records: 1000})
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, ad.Close()) }()
+	s, err := writeSettings(dir, ad)
+	if err != nil {
+		return false, err
+	}
+	var t table
+	if err := writer(&t); err != nil {
+		return false, err
+	}
+	g := &gateway{program: server, settings: s, password: password, users: p.users}
+	if err := memory(ctx, g, p, &t); err != nil {
+		return false, err
+	}
+	if err := speed(ctx, g, ad, p, &t); err != nil {
+		return false, err
+	}
+	for _, v := range ad.Violations() {
+		return false, fmt.Errorf("the directory complains: %s", v)
+	}
+	fmt.Printf("\n%d cores, %s, %s/%s, %d rounds, median (lowest to highest)\n\n", runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH, p.rounds)
+	return t.print(os.Stdout), nil
+}
+
+func say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+
+func users(n int, password string) []directorytest.User {
+	out := make([]directorytest.User, n)
+	for i := range out {
+		out[i] = directorytest.User{
+			SAM: fmt.Sprintf("user%03d", i), UPN: fmt.Sprintf("user%03d@contoso.test", i), Password: password,
+			DisplayName: fmt.Sprintf("User %d", i),
+		}
+	}
+	return out
+}
