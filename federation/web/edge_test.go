@@ -91,7 +91,7 @@ func TestH09_PathsAndMethods(t *testing.T) {
 		{"GET", "/", 404}, {"GET", "/adfs", 404}, {"GET", "/adfs/ls/x", 404}, {"GET", "/adfs/./ls/", 404}, {"GET", "/adfs/x/../ls/", 404},
 		{"GET", "/adfs/ls/.", 404}, {"GET", "/adfs/ls/..", 404}, {"GET", "/adfs%2fls/", 404}, {"GET", "/adfs/%2Fls/", 404},
 		{"GET", "/adfs/%252e%252e/ls", 404}, {"GET", "/adfs/ls;x=1/", 404}, {"GET", "/adfs/ls%00/", 404}, {"GET", "/adfs/ls%5c", 404},
-		{"GET", "/adfs\\ls/", 404}, {"GET", "/adfs/l\u017F/", 404}, {"GET", "/adfs/portal/assets/a%2fb", 404},
+		{"GET", "/adfs\\ls/", 404}, {"GET", "/adfs/l\u017F/", 404}, {"GET", "/adfs/portal/assets/a%2fb", 404}, {"GET", "/adfs/portal/assets/..", 404}, {"GET", "/adfs/portal/assets/%2e", 404},
 		{"GET", "/adfs/portal/assets/", 404}, {"GET", "/healthz", 404}, {"GET", "/readyz", 404}, {"GET", "/metrics", 404}, {"GET", "/debug/pprof/", 404},
 		{"TRACE", "/adfs/ls/", 405}, {"OPTIONS", "/adfs/ls/", 405}, {"PUT", "/adfs/ls/", 405}, {"DELETE", "/adfs/ls/", 405},
 		{"get", "/adfs/ls/", 405}, {"GET", "/adfs/form", 405}, {"POST", "/adfs/probe", 405}, {"BREW", "/adfs/ls/", 405},

@@ -132,6 +132,7 @@ func newRig(t testing.TB, change func(*web.Config)) *rig {
 	g.Edge, err = web.New(cfg, web.Probe{}, mounts{
 		{Name: "ls", Path: "/adfs/ls", Methods: []string{"GET", "POST"}, Negotiate: true, Handler: g.handle},
 		{Name: "form", Path: "/adfs/form", Methods: []string{"POST"}, Handler: g.handle},
+		{Name: "deaf", Path: "/adfs/deaf", Methods: []string{"POST"}, Handler: func(http.ResponseWriter, *http.Request) error { return nil }},
 		{Name: "asset", Path: "/adfs/portal/assets/{name}", Methods: []string{"GET"}, Handler: g.handle},
 	})
 	if err != nil {

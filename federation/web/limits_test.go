@@ -39,6 +39,7 @@ func TestH04_BodiesAndForms(t *testing.T) {
 		{"at the cap", withBody(request("POST", "/adfs/form", "203.0.113.7", form), 64<<10), 200, false},
 		{"one more", withBody(request("POST", "/adfs/form", "203.0.113.7", form), 64<<10+1), 413, true},
 		{"10 MB", withBody(request("POST", "/adfs/form", "203.0.113.7", form), 10<<20), 413, true},
+		{"10 MB that nobody reads", withBody(request("POST", "/adfs/deaf", "203.0.113.7", form), 10<<20), 413, true},
 		{"at the cap, chunked", chunked(request("POST", "/adfs/form", "203.0.113.7", form), 64<<10), 200, false},
 		{"10 MB, chunked", chunked(request("POST", "/adfs/form", "203.0.113.7", form), 10<<20), 413, true},
 		{"multipart", withBody(request("POST", "/adfs/form", "203.0.113.7", "Content-Type: Multipart/Form-Data; boundary=x"), 10), 415, true},

@@ -98,6 +98,10 @@ func TestH07_TLS(t *testing.T) {
 		}
 		_ = conn.Close()
 	}
+	// Without a suite for them the old versions fail anyway; the floor stands alone.
+	if c := web.TLSConfig(nil); c.MinVersion != tls.VersionTLS12 || c.MaxVersion != 0 {
+		t.Errorf("versions %x to %x", c.MinVersion, c.MaxVersion)
+	}
 	// A renewed certificate is in use from the next handshake on; the open
 	// connection goes on.
 	open, err := dial(&tls.Config{})

@@ -53,6 +53,10 @@ func TestW01_ForeignReplyAddressesAreRefused(t *testing.T) {
 		if w := g.get(q.Encode()); w.Code != 200 || g.flow.out.ReplyTo != "" || g.called() != "signout" {
 			t.Errorf("sign-out with %q: %d, on to %q", bad, w.Code, g.flow.out.ReplyTo)
 		}
+		if w := g.get(url.Values{"wa": {"wsignout1.0"}, "wreply": {bad}}.Encode()); w.Code != 200 || g.called() != "signout" ||
+			g.flow.out.ReplyTo != "" && g.flow.out.ReplyTo != bad || g.flow.out.ReplyTo == bad && bad != "https://portal.contoso.test/_trust/" {
+			t.Errorf("sign-out with %q and no party: %d, on to %q", bad, w.Code, g.flow.out.ReplyTo)
+		}
 		q.Set("wa", "wsignoutcleanup1.0")
 		w := g.get(q.Encode())
 		if w.Code != 200 || g.flow.out.ReplyTo != "" || w.Header().Get("Location") != "" || strings.Contains(w.Body.String(), "evil") {
