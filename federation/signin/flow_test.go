@@ -9,6 +9,7 @@ import (
 
 	"sallyport/authn"
 	"sallyport/authn/audit"
+	"sallyport/authn/session"
 	"sallyport/federation"
 	"sallyport/federation/signin"
 	"sallyport/federation/signin/pages"
@@ -235,8 +236,8 @@ func TestRefusedSubjectGetsItsPageAndNoSession(t *testing.T) {
 	b := l.browser()
 	p := b.signIn("alice")
 	p.wants(403, "You don’t have access to Microsoft 365", "Use another account")
-	if b.sessionCookie() != "" {
-		t.Error("a session was left behind")
+	if n := l.store.Store.(*session.Memory).Len(); b.sessionCookie() != "" || n != 0 {
+		t.Errorf("a session was left behind: cookie %q, %d at the store", b.sessionCookie(), n)
 	}
 	refused := l.trail.find(audit.TokenRefused)
 	if len(refused) != 1 || refused[0].Reason != "not_allowed" || !strings.Contains(refused[0].Detail, "rule 7") {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -207,6 +208,45 @@ func TestW02_ValuesComeBackByteForByteAndNeverAsMarkup(t *testing.T) {
 	}
 	if tried < len(hostile) {
 		t.Errorf("only %d values tried", tried)
+	}
+}
+
+func TestW02_NamesOfTheSettingsAreTextOnEveryPage(t *testing.T) {
+	draws := func(name string) []drawing {
+		cfg := config()
+		cfg.Org, cfg.Banner, cfg.ExampleUPN, cfg.ExampleDown = name, name, name, name
+		cfg.Help = map[string]string{"en": name}
+		s := newSet(t, cfg)
+		rp := &federation.RelyingParty{Name: name, StartURL: "https://www.example.test/"}
+		all := []drawing{
+			{"signin", func(w http.ResponseWriter, r *http.Request) error {
+				return s.SignIn(w, r, pages.SignIn{Token: "x", Party: name})
+			}},
+			{"handover", func(w http.ResponseWriter, r *http.Request) error {
+				return s.HandOver(w, r, pages.HandOver{Party: name, Action: "https://a.example.test/"})
+			}},
+			{"signedin", func(w http.ResponseWriter, r *http.Request) error {
+				return s.SignedIn(w, r, pages.SignedIn{User: name, Party: rp, Used: true})
+			}},
+			{"signedout", func(w http.ResponseWriter, r *http.Request) error {
+				return s.SignedOut(w, r, pages.SignedOut{Services: []string{name}, Party: rp})
+			}},
+		}
+		for _, p := range pages.Problems() {
+			all = append(all, drawing{p, nil}.of(s, &federation.Error{Problem: federation.Problem(p), Party: rp, Retry: "x"}))
+		}
+		return all
+	}
+	plain, bad := draws("Contoso"), draws(`<b onclick="x">&'"+</b>`)
+	slices.SortFunc(plain, func(a, b drawing) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(bad, func(a, b drawing) int { return strings.Compare(a.name, b.name) })
+	for i := range bad {
+		_, want := draw(t, plain[i], get("en"))
+		_, got := draw(t, bad[i], get("en"))
+		sameShape(t, bad[i].name, want, got)
+		if !strings.Contains(text(got), `<b onclick="x">&'"+</b>`) {
+			t.Errorf("%s does not show the name as it is", bad[i].name)
+		}
 	}
 }
 
