@@ -2,6 +2,7 @@ package metadata_test
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -26,6 +27,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	dsig "github.com/russellhaering/goxmldsig"
 
+	"sallyport/federation/internal/xmlsec"
 	"sallyport/federation/metadata"
 	"sallyport/federation/token"
 )
@@ -223,6 +225,27 @@ func TestSecurityTokenServiceRole(t *testing.T) {
 	} {
 		if got := role.FindElement(path); got == nil || got.Text() != want {
 			t.Errorf("%s is not %s", path, want)
+		}
+	}
+}
+
+// What we publish passes the gate for imported metadata and the verifier's
+// profile: a party that is as strict as we are can read it.
+func TestOwnGateReadsDocument(t *testing.T) {
+	for name, p := range map[string]metadata.Params{"full": full(first(), second()), "minimal": minimal()} {
+		d, err := xmlsec.Parse(build(t, p), xmlsec.Imported())
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		v, err := d.Verify([]crypto.PublicKey{first().cert.PublicKey}, xmlsec.Profile{})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got, _ := xmlsec.Attr(v.Root, "entityID"); got != p.EntityID {
+			t.Errorf("%s: verified entityID is %q", name, got)
+		}
+		if _, err := d.Verify([]crypto.PublicKey{second().cert.PublicKey}, xmlsec.Profile{}); err == nil {
+			t.Errorf("%s: verifies with another key: the test proves nothing", name)
 		}
 	}
 }

@@ -150,8 +150,14 @@ func TestX08_Deflate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// A zlib header that is also the start of a stored block of 156 bytes.
+	both := append([]byte{0x78, 0x9C, 0x00, 0x63, 0xFF}, make([]byte, 156)...)
+	both = append(both, 0x01, 0x00, 0x00, 0xFF, 0xFF)
+	if out, err := io.ReadAll(flate.NewReader(bytes.NewReader(both))); err != nil || len(out) != 156 {
+		t.Fatalf("the ambiguous stream is no raw DEFLATE: %v", err)
+	}
 	for name, data := range map[string][]byte{
-		"zlib": z.Bytes(), "gzip": gz.Bytes(), "empty": nil, "cut": good[:len(good)-1], "trailing byte": append(good[:len(good):len(good)], 0),
+		"zlib and raw at once": both, "zlib": z.Bytes(), "gzip": gz.Bytes(), "empty": nil, "cut": good[:len(good)-1], "trailing byte": append(good[:len(good):len(good)], 0),
 		"two streams": append(good[:len(good):len(good)], good...), "garbage": []byte("<xml/>"), "block of no type": {0x07},
 	} {
 		if got, err := xmlsec.Inflate(data, samlMax); !errors.Is(err, xmlsec.ErrEncoding) || got != nil {

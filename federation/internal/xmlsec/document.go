@@ -48,12 +48,15 @@ func count(e *etree.Element) int {
 // [Document.Verify].
 func (d *Document) Unverified() *etree.Element { return d.tree.Root() }
 
-// Signed reports whether there is a ds:Signature or a piece of one anywhere. A
+// Signed reports whether there is a ds:Signature, or a piece of one, anywhere. A
 // message that is signed must be verified, whether the party must sign or not.
+// KeyInfo alone does not count: metadata is full of it.
 func (d *Document) Signed() bool {
 	found := false
 	walk(d.tree.Root(), func(e *etree.Element) {
-		found = found || e.NamespaceURI() == dsigURI
+		for _, name := range [...]string{"Signature", "SignedInfo", "SignatureValue"} {
+			found = found || Is(e, dsigURI, name)
+		}
 	})
 	return found
 }

@@ -80,6 +80,26 @@ func TestVerifyReturnsTheSignedTreeOnly(t *testing.T) {
 	}
 }
 
+func TestSigned(t *testing.T) {
+	plain := strings.Replace(authnRequest, "SIGNATURE", "", 1)
+	sig := recipe{}.signature(t, authnRequest)
+	for name, c := range map[string]struct {
+		doc  string
+		want bool
+	}{
+		"unsigned":               {plain, false},
+		"signed":                 {recipe{}.signed(t, authnRequest), true},
+		"signed somewhere deep":  {strings.Replace(plain, "</samlp:NameIDPolicy>", "<x>"+sig+"</x></samlp:NameIDPolicy>", 1), true},
+		"a piece of a signature": {strings.Replace(plain, "</samlp:NameIDPolicy>", `<x:SignedInfo xmlns:x="`+ds+`"/></samlp:NameIDPolicy>`, 1), true},
+		"another namespace":      {strings.Replace(plain, "</samlp:NameIDPolicy>", `<Signature/></samlp:NameIDPolicy>`, 1), false},
+		"metadata with a key":    {`<KeyDescriptor><KeyInfo xmlns="` + ds + `"><KeyName>x</KeyName></KeyInfo></KeyDescriptor>`, false},
+	} {
+		if got := accept(t, c.doc, xmlsec.Message(samlMax)).Signed(); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
 // Messages signed by goxmldsig and by xmlsec1, with other prefixes, white space
 // and order of attributes than ours, verify.
 func TestVerifyForeignSigners(t *testing.T) {
