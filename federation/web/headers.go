@@ -6,17 +6,25 @@ import "net/http"
 // own: nothing may be loaded, run, posted or framed.
 const DefaultCSP = "default-src 'none'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 
+// always are the headers of every answer. X-Frame-Options repeats frame-ancestors
+// for old engines; an answer that may be framed deletes it (see [AllowFrames]).
+// The slices are shared by all answers: Set and Add replace, never write, them.
+var always = map[string][]string{
+	"Content-Security-Policy":   {DefaultCSP},
+	"X-Content-Type-Options":    {"nosniff"},
+	"X-Frame-Options":           {"DENY"},
+	"Referrer-Policy":           {"no-referrer"},
+	"Cache-Control":             {"no-store"},
+	"Strict-Transport-Security": {"max-age=31536000"}, // RFC 6797
+	"X-Robots-Tag":              {"noindex"},
+}
+
 // securityHeaders sets what every answer has, errors included; a handler replaces
-// what its page needs otherwise. X-Frame-Options repeats frame-ancestors for old
-// engines; an answer that may be framed deletes it (see [AllowFrames]).
+// what its page needs otherwise.
 func securityHeaders(h http.Header) {
-	h["Content-Security-Policy"] = []string{DefaultCSP}
-	h["X-Content-Type-Options"] = []string{"nosniff"}
-	h["X-Frame-Options"] = []string{"DENY"}
-	h["Referrer-Policy"] = []string{"no-referrer"}
-	h["Cache-Control"] = []string{"no-store"}
-	h["Strict-Transport-Security"] = []string{"max-age=31536000"}
-	h["X-Robots-Tag"] = []string{"noindex"}
+	for name, value := range always {
+		h[name] = value
+	}
 }
 
 // AllowFrames lets pages of these origins frame the answer, which must hold no

@@ -1,0 +1,70 @@
+package claims_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sallyport/federation"
+	"sallyport/federation/claims"
+)
+
+// scanner finds what it is told, domain by domain.
+type scanner struct {
+	found map[string]map[string][]string
+	err   error
+	scans int
+}
+
+func (s *scanner) SharedAnchors(_ context.Context, domain string) (map[string][]string, error) {
+	s.scans++
+	return s.found[domain], s.err
+}
+
+func TestC15_TwinsFoundByAScanGetNoToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const shared = "0123456789abcdef"
+		twins := []string{"CN=Alice,CN=Users,DC=corp,DC=contoso,DC=test", "CN=Bob,DC=corp"}
+		s := &scanner{}
+		var log bytes.Buffer
+		x := claims.NewAnchorIndex(s, []string{"corp.contoso.test", "other.test"}, slog.New(slog.NewJSONHandler(&log, nil)))
+		e := engine(t, func(c *claims.Config) { c.Anchors = x })
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { x.Run(ctx, time.Hour); close(done) }()
+		synctest.Wait()
+		sub := alice(func(s *federation.Subject) { s.Account.ConsistencyGUID = []byte(shared) })
+		ask := func() error {
+			_, err := e.For(t.Context(), microsoft365(), sub)
+			return err
+		}
+		if err := ask(); err != nil || s.scans != 2 {
+			t.Fatalf("before: %v, %d scans", err, s.scans)
+		}
+		s.found = map[string]map[string][]string{"corp.contoso.test": {shared: twins}}
+		time.Sleep(time.Hour + time.Minute)
+		synctest.Wait()
+		refused(t, ask(), federation.ProblemNotReady, claims.ErrSharedAnchor)
+		if !strings.Contains(log.String(), twins[1]) {
+			t.Errorf("the log does not name them: %s", log.String())
+		}
+		// A failed scan keeps what is known.
+		s.found, s.err = nil, errors.New("down")
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		refused(t, ask(), federation.ProblemNotReady, claims.ErrSharedAnchor)
+		s.err = nil
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if err := ask(); err != nil {
+			t.Errorf("repaired: %v", err)
+		}
+		cancel()
+		<-done
+	})
+}
