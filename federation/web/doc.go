@@ -33,6 +33,7 @@
 //   - Cross-Origin-Opener-Policy is not sent: it would cut the opener of
 //     applications that sign in by a pop-up.
 //
-// Short names used in comments: RFC 9110 HTTP Semantics, RFC 7239 Forwarded HTTP
-// Extension, RFC 6797 HSTS, CSP3 Content Security Policy Level 3.
+// Short names used in comments: RFC 9110 HTTP Semantics, RFC 9112 HTTP/1.1, RFC
+// 7239 Forwarded HTTP Extension, RFC 6797 HSTS, CSP3 Content Security Policy Level
+// 3, PROXY the PROXY protocol specification of HAProxy, version 2.
 package web

@@ -107,7 +107,10 @@ func (e *Edge) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 	info := &Info{Reference: NewReference(), Start: e.now(), Framed: framed(req.Header)}
 	w := &recorder{ResponseWriter: rw}
 	securityHeaders(w.Header())
-	if e.draining.Load() {
+	// net/http takes a request with both a length and chunks by its chunks and
+	// hides the length. RFC 9112 §6.3: its connection must end with the answer, or
+	// a proxy that went by the length would send somebody else's bytes next.
+	if e.draining.Load() || req.ProtoMajor == 1 && len(req.TransferEncoding) > 0 {
 		w.Header().Set("Connection", "close")
 	}
 	r, rt, refused := e.admit(info, req)
