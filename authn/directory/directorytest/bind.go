@@ -28,21 +28,30 @@ func (d *Directory) text(s string) string {
 	return s + "\x00"
 }
 
+// The forms of a name that a simple bind takes, in the order in which they are
+// tried.
+var (
+	windowsForms = [...]func(*database, string) []*object{
+		(*database).byDN, (*database).byExplicitUPN, (*database).byImplicitUPN, (*database).byNetBIOS, (*database).byCanonical,
+		(*database).byGUID, (*database).byDisplayName, (*database).bySPN, (*database).bySID, (*database).bySIDHistory,
+		(*database).byCanonicalFeed,
+	}
+	sambaForms = [...]func(*database, string) []*object{
+		(*database).byDN, (*database).byExplicitUPN, (*database).byNetBIOS, (*database).byCanonical, (*database).bySID,
+	}
+)
+
 // bindName finds the object that a simple bind's name means: the forms of
 // [MS-ADTS] 5.1.1.1.1 in their order; the first form with a match decides, and
 // two matches in it are an error.
 func (db *database) bindName(name string) (*object, uint32) {
-	forms := []func(string) []*object{
-		db.byDN, db.byExplicitUPN, db.byImplicitUPN, db.byNetBIOS, db.byCanonical("/"), db.byGUID,
-		db.indexLookup("displayname"), db.indexLookup("serviceprincipalname"), db.bySID, db.indexLookup("sidhistory"),
-		db.byCanonical("\n"),
-	}
+	forms := windowsForms[:]
 	if db.cfg.Samba {
-		forms = []func(string) []*object{db.byDN, db.byExplicitUPN, db.byNetBIOS, db.byCanonical("/"), db.bySID}
+		forms = sambaForms[:]
 		name = strings.TrimSpace(name)
 	}
 	for _, form := range forms {
-		switch hits := form(name); {
+		switch hits := form(db, name); {
 		case len(hits) > 1:
 			return nil, dataAmbiguous
 		case len(hits) == 1 && hits[0].user == nil:
@@ -76,6 +85,9 @@ func (db *database) byDN(name string) []*object {
 	if !strings.Contains(name, "=") {
 		return nil
 	}
+	if o := db.byText[name]; o != nil { // spelled as this server spells it
+		return one(o)
+	}
 	key, err := db.m.dnKey(name)
 	if err != nil || key == "" {
 		return nil
@@ -99,17 +111,25 @@ func (db *database) bySID(name string) []*object {
 	return db.index["objectsid"][string(sid)]
 }
 
-func (db *database) indexLookup(attr string) func(string) []*object {
-	return func(name string) []*object {
-		if name == "" {
-			return nil
-		}
-		return db.index[attr][db.m.fold(name)]
+func (db *database) byIndex(attr, name string) []*object {
+	if name == "" {
+		return nil
 	}
+	return db.index[attr][db.m.fold(name)]
 }
 
 func (db *database) byExplicitUPN(name string) []*object {
-	return db.indexLookup("userprincipalname")(name)
+	return db.byIndex("userprincipalname", name)
+}
+func (db *database) byDisplayName(name string) []*object { return db.byIndex("displayname", name) }
+func (db *database) bySPN(name string) []*object         { return db.byIndex("serviceprincipalname", name) }
+
+func (db *database) bySIDHistory(name string) []*object {
+	sid, err := ParseSID(name)
+	if err != nil {
+		return nil
+	}
+	return db.index["sidhistory"][string(sid)]
 }
 
 // byImplicitUPN takes sAMAccountName@ with the domain's DNS name or any value of
@@ -136,20 +156,21 @@ func (db *database) byNetBIOS(name string) []*object {
 	return db.index["samaccountname"][db.m.fold(sam)]
 }
 
-func (db *database) byCanonical(sep string) func(string) []*object {
-	return func(name string) []*object {
-		if !strings.Contains(name, sep) || !strings.Contains(name, ".") {
-			return nil
-		}
-		want := db.m.fold(name)
-		var hits []*object
-		for _, o := range db.objects {
-			if o.user != nil && db.m.fold(canonicalName(o.dn, sep)) == want {
-				hits = append(hits, o)
-			}
-		}
-		return hits
+func (db *database) byCanonical(name string) []*object     { return db.canonical(name, "/") }
+func (db *database) byCanonicalFeed(name string) []*object { return db.canonical(name, "\n") }
+
+func (db *database) canonical(name, sep string) []*object {
+	if !strings.Contains(name, sep) || !strings.Contains(name, ".") {
+		return nil
 	}
+	want := db.m.fold(name)
+	var hits []*object
+	for _, o := range db.objects {
+		if o.user != nil && db.m.fold(canonicalName(o.dn, sep)) == want {
+			hits = append(hits, o)
+		}
+	}
+	return hits
 }
 
 // verdict judges a name and a password at one DC: lockout before the password,

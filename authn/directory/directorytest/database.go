@@ -55,6 +55,7 @@ type database struct {
 	sid     SID // of the domain
 	objects []*object
 	byKey   map[string]*object
+	byText  map[string]*object // by the DN as it is written here
 	index   map[string]map[string][]*object
 	nextRID uint32
 }
@@ -71,7 +72,7 @@ var indexedAttributes = []string{
 func build(cfg *Config, accounts map[string]*account) (*database, error) {
 	db := &database{
 		m: matcher{cfg.Samba}, cfg: cfg, base: baseDN(cfg.Domain), sid: mustSID(cfg.DomainSID),
-		byKey: map[string]*object{}, index: map[string]map[string][]*object{}, nextRID: 1104,
+		byKey: map[string]*object{}, byText: map[string]*object{}, index: map[string]map[string][]*object{}, nextRID: 1104,
 	}
 	for _, a := range indexedAttributes {
 		db.index[a] = map[string][]*object{}
@@ -126,7 +127,7 @@ func (db *database) add(o *object, classes ...string) error {
 	rdns, _ := parseDN(o.dn)
 	o.set("name", rdns[0].value)
 	o.set(strings.ToLower(rdns[0].attr), rdns[0].value)
-	db.byKey[key] = o
+	db.byKey[key], db.byText[o.dn] = o, o
 	db.objects = append(db.objects, o)
 	return nil
 }

@@ -178,6 +178,9 @@ func (db *database) resolveBase(dn string) (string, *answer) {
 		}
 		return hits[0].key, nil
 	}
+	if o := db.byText[dn]; o != nil && !o.hidden {
+		return o.key, nil
+	}
 	key, err := db.m.dnKey(dn)
 	if err != nil {
 		return "", &answer{code: codeInvalidDN, diagnostic: "0000208F: NameErr: DSID-03100233, problem 2006 (BAD_NAME), data 8350, best match of:\n\t'" + dn + "'\n"}
