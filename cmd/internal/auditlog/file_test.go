@@ -139,7 +139,13 @@ func TestC02_TamperingBreaksTheChain(t *testing.T) {
 			"inserted":        join(lines[0], []byte(`{"seq":2,"prev":"`+strings.Repeat("0", 64)+`"}`+"\n"), lines[1]),
 			"not a record":    join(lines[0], []byte("x\n"), lines[1]),
 			"cut in a record": good[:len(good)-5],
-			"new beginning":   join([]byte(`{"seq":1,"prev":"`+strings.Repeat("1", 64)+`"}`+"\n"), lines[1]),
+			"wrong number": func() []byte {
+				// The right hash under a number that leaves room for a record.
+				sum, err := auditlog.VerifyBytes(good, k)
+				must(t, err)
+				return join(good, fmt.Appendf(nil, `{"seq":%d,"prev":"%s"}`+"\n", sum.Last+2, sum.Head))
+			}(),
+			"new beginning": join([]byte(`{"seq":1,"prev":"`+strings.Repeat("1", 64)+`"}`+"\n"), lines[1]),
 		} {
 			if _, err := auditlog.VerifyBytes(bad, k); !errors.Is(err, auditlog.ErrChain) {
 				t.Errorf("%s (key: %v): %v, want ErrChain", name, k != nil, err)
