@@ -223,7 +223,7 @@ func TestFaultsOfADial(t *testing.T) {
 	if err := dc.Up(); err != nil {
 		t.Fatal(err)
 	}
-	dial(t, d, 0)
+	whoami(t, dial(t, d, 0)) // an answer: the server has counted the handshake
 	dc.Set(func(s *directorytest.Settings) { s.MaxConnections = 1 })
 	if _, err := tryDial(d, 0); err == nil {
 		t.Error("beyond the cap: connected")
