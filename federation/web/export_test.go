@@ -5,6 +5,9 @@ import (
 	"net/netip"
 )
 
+// ReadFrame exports readFrame.
+var ReadFrame = readFrame
+
 // CanonicalPath exports canonicalPath.
 var CanonicalPath = canonicalPath
 

@@ -34,6 +34,9 @@ func (l *limitListener) Accept() (net.Conn, error) {
 			_ = c.Close()
 			continue
 		}
+		if l.server.cfg.ProxyProtocol && !key.IsValid() {
+			c = &framedConn{Conn: c}
+		}
 		return &limitedConn{Conn: c, leave: sync.OnceFunc(func() { l.leave(key) })}, nil
 	}
 }

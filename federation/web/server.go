@@ -16,6 +16,10 @@ type ServerConfig struct {
 	// TLS makes the listener speak TLS; see [TLSConfig]. Nil: plain HTTP/1.1, for a
 	// proxy on the same machine that ends TLS.
 	TLS *tls.Config
+	// ProxyProtocol makes every connection from a configured proxy start with a
+	// PROXY v2 frame that states the client, before TLS. Others send none: a frame
+	// from them is no HTTP and no TLS, and ends their connection.
+	ProxyProtocol bool
 	// MaxConns is how many connections may be open; zero means 10,000.
 	MaxConns int
 	// MaxConnsPerAddress is how many of them may come from one address that is no
