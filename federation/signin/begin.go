@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"sallyport/authn"
 	"sallyport/authn/audit"
@@ -109,6 +110,10 @@ type signedOn struct {
 	account *authn.Account
 }
 
+// attemptTime is the longest time between reading an account at a sign-in and
+// the verdict on its password.
+const attemptTime = 10 * time.Second
+
 // current returns the browser's session for a party, nil when there is none. The
 // session of an account that changed since is ended here. An error means that
 // nobody can say: neither a token nor a password page would be right.
@@ -128,7 +133,7 @@ func (f *Flow) current(w http.ResponseWriter, r *http.Request, party string) (*s
 		return nil, nil
 	}
 	done := f.metrics.step("account")
-	acc, err := f.cfg.Accounts.Account(ctx, s.Domain, s.Account)
+	acc, err := f.cfg.Accounts.Account(ctx, s.Domain, s.Account, s.AuthenticatedAt.Add(-attemptTime))
 	done()
 	reason := judgeAccount(s, acc, err)
 	switch {

@@ -28,7 +28,9 @@ type Passwords interface {
 // most 15 minutes. Errors carry a reason ([authn.ReasonOf]): UnknownUser when the
 // object is gone.
 type Accounts interface {
-	Account(ctx context.Context, domain string, id authn.GUID) (*authn.Account, error)
+	// Account returns the account as it was at since or later: a reading from
+	// before the sign-in would hold the password's old date and end the session.
+	Account(ctx context.Context, domain string, id authn.GUID, since time.Time) (*authn.Account, error)
 }
 
 // Sealer seals what leaves the process and opens it again, on every instance.

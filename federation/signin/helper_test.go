@@ -77,7 +77,7 @@ type accounts struct {
 	err error
 }
 
-func (a *accounts) Account(_ context.Context, domain string, id authn.GUID) (*authn.Account, error) {
+func (a *accounts) Account(_ context.Context, domain string, id authn.GUID, _ time.Time) (*authn.Account, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.err != nil {

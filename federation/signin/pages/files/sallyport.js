@@ -38,6 +38,10 @@
     if (e.persisted) each("form", function (f) { f.removeAttribute("aria-busy"); });
   });
 
+  // Reload and back never send a form again: a password that was refused would
+  // count once more.
+  if (history.replaceState) history.replaceState(null, "", location.href);
+
   // Hand the token over once; a visit by the back button waits for a hand.
   each("form[data-autopost]", function (f) {
     var visit = window.performance && performance.getEntriesByType && performance.getEntriesByType("navigation")[0];
