@@ -70,7 +70,8 @@ type App struct {
 	audit     *auditlog.Log
 	auditFile *auditlog.File // nil without a file
 	directory *directory.Directory
-	accounts  signin.Accounts
+	cache     *directory.Cache
+	anchors   *claims.AnchorIndex
 	gate      *lockout.Memory
 	passwords *password.Pipeline
 	sessions  session.Store
@@ -147,6 +148,9 @@ func (a *App) Start(ctx context.Context) error {
 		return fmt.Errorf("directory: %w", err)
 	}
 	a.spawn(func() { a.watchPolicies(run) })
+	if len(a.cfg.Microsoft365.Domains) > 0 {
+		a.spawn(func() { a.anchors.Run(run, anchorInterval) })
+	}
 	if a.tls != nil {
 		a.spawn(func() { a.tls.Watch(run, 10*time.Second, a.tlsChanged) })
 	}

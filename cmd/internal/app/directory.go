@@ -10,6 +10,7 @@ import (
 	"sallyport/authn"
 	"sallyport/authn/directory"
 	"sallyport/authn/lockout"
+	"sallyport/authn/password"
 	"sallyport/cmd/internal/config"
 	"sallyport/cmd/internal/telemetry"
 )
@@ -177,10 +178,35 @@ func register(reg *prometheus.Registry, c prometheus.Collector) error {
 	return nil
 }
 
-// freshAccounts reads an account from the directory each time.
-type freshAccounts struct{ d *directory.Directory }
+// accounts answers sessions from the cache.
+type accounts struct{ cache *directory.Cache }
 
-// Account implements signin.Accounts.
-func (f freshAccounts) Account(ctx context.Context, domain string, id authn.GUID) (*authn.Account, error) {
-	return f.d.ByID(ctx, domain, id)
+// Account implements [signin.Accounts].
+func (a accounts) Account(ctx context.Context, domain string, id authn.GUID, since time.Time) (*authn.Account, error) {
+	acc, err := a.cache.Account(ctx, domain, id)
+	if err != nil || !acc.ReadAt.Before(since) {
+		return acc, err
+	}
+	a.cache.Drop(id)
+	return a.cache.Account(ctx, domain, id)
+}
+
+// cachingPasswords keeps what a sign-in has just read, so that the session's
+// next request need not ask again, and forgets what has proved to be old.
+type cachingPasswords struct {
+	pipeline *password.Pipeline
+	cache    *directory.Cache
+}
+
+// Verify implements [signin.Passwords].
+func (p cachingPasswords) Verify(ctx context.Context, at authn.Attempt, c authn.Credentials) authn.Result {
+	res := p.pipeline.Verify(ctx, at, c)
+	switch {
+	case res.Account == nil:
+	case res.Reason == authn.Accepted:
+		p.cache.Put(res.Account)
+	case res.Reason.ProvesPassword():
+		p.cache.Drop(res.Account.ID)
+	}
+	return res
 }

@@ -37,7 +37,7 @@ func (a *App) buildFront() error {
 		return err
 	}
 	a.flow, err = signin.New(signin.Config{
-		Passwords: a.passwords, Sessions: a.sessions, Accounts: a.accounts,
+		Passwords: cachingPasswords{a.passwords, a.cache}, Sessions: a.sessions, Accounts: accounts{a.cache},
 		Responders: map[string]federation.Responder{"wsfed": &wsfed.Responder{
 			Claims: func() wsfed.Claims { return a.live.Load().claims },
 			Signer: func() *token.Signer { return a.live.Load().signer },
@@ -128,7 +128,7 @@ func (a *App) buildLive(cfg *config.Config) (*live, error) {
 }
 
 func (a *App) buildClaims(cfg *config.Config) (*claims.Engine, error) {
-	c := claims.Config{Issuer: cfg.Issuer, Logger: a.log, Now: a.now}
+	c := claims.Config{Issuer: cfg.Issuer, Anchors: a.anchors, Logger: a.log, Now: a.now}
 	for _, d := range cfg.Microsoft365.Domains {
 		c.Domains = append(c.Domains, claims.Domain{Name: d.Name, Issuer: d.Issuer, ObjectGUID: d.Anchor == "object-guid"})
 	}

@@ -20,10 +20,15 @@ import (
 	"sallyport/cmd/internal/auditlog"
 	"sallyport/cmd/internal/config"
 	"sallyport/cmd/internal/telemetry"
+	"sallyport/federation/claims"
 )
 
 // accountAge is how old an account's data may be when a session gets a token.
 const accountAge = 15 * time.Minute
+
+// anchorInterval is how often all accounts are read to find shared source
+// anchors, which no index of the directory tells.
+const anchorInterval = time.Hour
 
 func (a *App) buildAudit() error {
 	key, err := a.cfg.Audit.ChainKey()
@@ -85,8 +90,17 @@ func (a *App) buildDirectory() error {
 	if a.directory, err = directory.New(cfg); err != nil {
 		return err
 	}
-	a.accounts = freshAccounts{a.directory}
+	a.cache = directory.NewCache(a.directory, accountAge, 0)
+	a.anchors = claims.NewAnchorIndex(a.directory, domainNames(a.cfg), a.log)
 	return nil
+}
+
+func domainNames(cfg *config.Config) []string {
+	var names []string
+	for _, d := range cfg.Directory.Domains {
+		names = append(names, d.Name)
+	}
+	return names
 }
 
 // masters returns the secrets that seal sessions and sign-in pages; a single

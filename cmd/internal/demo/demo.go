@@ -43,6 +43,8 @@ type Options struct {
 	Settings func(text string) string
 	// DCs is the number of domain controllers. Default 2.
 	DCs int
+	// Extra are accounts besides the demo's own.
+	Extra []directorytest.User
 	// DirectoryDown starts with domain controllers that do not answer.
 	DirectoryDown bool
 }
@@ -91,6 +93,7 @@ func Start(ctx context.Context, opts Options) (d *Demo, err error) {
 	}
 	step("starting the stand-in of Active Directory")
 	d.Users = directorytest.DemoUsers(func(string) string { return demoPassword() })
+	d.Users = append(d.Users, opts.Extra...)
 	if d.Directory, err = directorytest.Start(directorytest.Config{Users: d.Users, Groups: directorytest.DemoGroups(), DCs: opts.DCs}); err != nil {
 		return d, fmt.Errorf("stand-in of Active Directory: %w", err)
 	}
