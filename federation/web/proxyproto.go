@@ -73,14 +73,14 @@ func readFrame(r io.Reader) (source netip.AddrPort, err error) {
 		return source, err
 	}
 	n := int(binary.BigEndian.Uint16(head[14:]))
-	if !bytes.Equal(head[:12], proxySignature) || head[12]>>4 != 2 || n > maxFrame {
+	if !bytes.Equal(head[:12], proxySignature) || n > maxFrame {
 		return source, errFrame
 	}
 	body := make([]byte, n)
 	if _, err := io.ReadFull(r, body); err != nil {
 		return source, err
 	}
-	const local, proxied = 0x20, 0x21
+	const local, proxied = 0x20, 0x21 // version 2 in the high half
 	const unspecified, tcp4, tcp6 = 0x00, 0x11, 0x21
 	switch {
 	case head[12] == local: // addresses are to be ignored, whatever they say
