@@ -55,9 +55,9 @@ type Config struct {
 // be chosen.
 type TLS struct {
 	// CertificateFile is PEM: the certificate and its chain. It is read again
-	// when it changes.
+	// when it changes. Default: none.
 	CertificateFile string `yaml:"certificate_file"`
-	// KeyFile is its private key (PEM), not readable by others.
+	// KeyFile is its private key (PEM), not readable by others. Default: none.
 	KeyFile string `yaml:"key_file"`
 	// Generate makes an ECDSA P-256 certificate at each start, signed by nobody:
 	// for a reverse proxy that does not verify, or for a first try. Default false.
@@ -319,13 +319,14 @@ type SigninPage struct {
 	// AccentDark is the same in dark mode. Default #7ccbdb.
 	AccentDark string `yaml:"accent_dark"`
 	// HelpURL is a link to help: https:, mailto: or tel:, as the other links.
+	// Default: none.
 	HelpURL string `yaml:"help_url"`
-	// PrivacyURL is the link to the privacy statement.
+	// PrivacyURL is the link to the privacy statement. Default: none.
 	PrivacyURL string `yaml:"privacy_url"`
-	// ForgotPasswordURL is where a password is reset.
+	// ForgotPasswordURL is where a password is reset. Default: none.
 	ForgotPasswordURL string `yaml:"forgot_password_url"`
 	// HelpText is plain text under the form for each language, at most 200
-	// characters; English stands in for a language that is missing.
+	// characters; English stands in for a language that is missing. Default: none.
 	HelpText map[string]string `yaml:"help_text"`
 	// Banner is plain text above all pages, at most 120 characters. Default: none.
 	Banner string `yaml:"banner"`

@@ -1,7 +1,6 @@
 package config_test
 
 import (
-	"bytes"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -167,24 +166,6 @@ func TestO02_ExampleNamesEveryKey(t *testing.T) {
 	for _, k := range config.Keys() {
 		if !shown[k] {
 			t.Errorf("the example does not show %s", k)
-		}
-	}
-}
-
-// TestO02_EveryDefaultIsDocumented looks for "Default" or "Required" in the
-// comment of each setting that holds a value.
-func TestO02_EveryDefaultIsDocumented(t *testing.T) {
-	src := read(t, "../cmd/internal/config/config.go")
-	for _, k := range config.Keys() {
-		name := k[strings.LastIndexByte(k, '.')+1:]
-		i := bytes.Index(src, []byte("`yaml:\""+name+"\"`"))
-		if i < 0 {
-			t.Fatalf("no field for %s", k)
-		}
-		begin := bytes.LastIndex(src[:i], []byte("`\n"))
-		comment := string(src[max(begin, 0):i])
-		if !strings.Contains(comment, "//") {
-			t.Errorf("%s has no comment", k)
 		}
 	}
 }
