@@ -209,7 +209,7 @@ func TestL11_TransactionBelongsToOneBrowserAndOneParty(t *testing.T) {
 	for i := 0; i < len(raw); i += 7 {
 		bad := append([]byte(nil), raw...)
 		bad[i] = map[bool]byte{true: 'A', false: 'B'}[bad[i] != 'A']
-		one.post("t", string(bad), "username", "bob", "password", rightPassword).wants(400, "no longer valid")
+		one.post("t", string(bad), "username", "bob", "password", rightPassword).wants(400, "no longer valid", `href="https://www.example.test/"`)
 	}
 	for _, bad := range []string{"", "-", token[:len(token)-4], token + "AAAA", strings.Repeat("A", 30000), token + "=", token + "\n"} {
 		one.post("t", bad, "username", "bob", "password", rightPassword).wants(400, "no longer valid")

@@ -133,7 +133,8 @@ func (f *Flow) seal(t *transaction) (string, error) {
 // open reads field t. The party and its reply address are looked up in the
 // registry again: it may have changed since.
 func (f *Flow) open(token string) (*transaction, error) {
-	stale := func(err error) error { return federation.Refuse(federation.ProblemStale, nil, err) }
+	// What does not open names no party; people most likely want the usual one.
+	stale := func(err error) error { return federation.Refuse(federation.ProblemStale, f.cfg.Parties(f.cfg.Home), err) }
 	if len(token) > maxTransaction || strings.ContainsAny(token, "\r\n") { // the decoder would skip them
 		return nil, stale(errTransaction)
 	}

@@ -127,6 +127,18 @@ func TestBrandedPageShowsLogoColoursAndBanner(t *testing.T) {
 	}
 }
 
+func TestHelpTextOfAnotherLanguageSaysWhichOne(t *testing.T) {
+	cfg := config()
+	cfg.Help = map[string]string{"en": "Ask us", "nl": "Vraag het ons"}
+	s := newSet(t, cfg)
+	for lang, want := range map[string]string{"en": `<p class="hint">Ask us</p>`, "nl": `<p class="hint">Vraag het ons</p>`, "de": `<p class="hint" lang="en">Ask us</p>`} {
+		w := httptest.NewRecorder()
+		if err := s.SignIn(w, get(lang), pages.SignIn{Token: "x", Party: "p"}); err != nil || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: %v, page lacks %s", lang, err, want)
+		}
+	}
+}
+
 func TestDemoSaysSoOnEveryPage(t *testing.T) {
 	cfg := config()
 	cfg.Demo, cfg.Banner = true, "hidden"

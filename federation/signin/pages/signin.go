@@ -129,7 +129,7 @@ func (p *HandOver) Validate() error {
 		return fmt.Errorf("pages: hand-over address %q is not an https address", p.Action)
 	}
 	for _, f := range p.Fields {
-		if !utf8.ValidString(f.Value) || strings.ContainsAny(f.Value, "\r\n\x00") {
+		if !utf8.ValidString(f.Value) || strings.IndexByte(f.Value, '\r') >= 0 || strings.IndexByte(f.Value, '\n') >= 0 || strings.IndexByte(f.Value, 0) >= 0 {
 			return fmt.Errorf("%w: field %s", ErrFieldValue, f.Name)
 		}
 	}

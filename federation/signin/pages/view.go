@@ -50,12 +50,19 @@ func (v *view) BannerText() (string, error) {
 	return v.s.cfg.Banner, nil
 }
 
-// HelpText is the line under the sign-in form.
-func (v *view) HelpText() string {
+// helpLine is the line under the sign-in form; Lang is set where the line is not
+// in the page's language.
+type helpLine struct{ Text, Lang string }
+
+// HelpText is that line in the page's language, else in English, nil for none.
+func (v *view) HelpText() *helpLine {
 	if text := v.s.cfg.Help[v.lang.Code]; text != "" {
-		return text
+		return &helpLine{Text: text}
 	}
-	return v.s.cfg.Help[fallback]
+	if text := v.s.cfg.Help[fallback]; text != "" {
+		return &helpLine{text, fallback}
+	}
+	return nil
 }
 
 // Hint is the example of a user name, empty unless both forms are set.
