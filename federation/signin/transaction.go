@@ -134,7 +134,9 @@ func (f *Flow) seal(t *transaction) (string, error) {
 // registry again: it may have changed since.
 func (f *Flow) open(token string) (*transaction, error) {
 	// What does not open names no party; people most likely want the usual one.
-	stale := func(err error) error { return federation.Refuse(federation.ProblemStale, f.cfg.Parties(f.cfg.Home), err) }
+	stale := func(err error) error {
+		return federation.Refuse(federation.ProblemStale, f.cfg.Parties(f.cfg.Home), err)
+	}
 	if len(token) > maxTransaction || strings.ContainsAny(token, "\r\n") { // the decoder would skip them
 		return nil, stale(errTransaction)
 	}
