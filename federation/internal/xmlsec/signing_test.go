@@ -96,6 +96,7 @@ type recipe struct {
 	sign                 func(t testing.TB, octets []byte) []byte
 	hash                 crypto.Hash
 	prefixes             string
+	edit                 func(signedInfo string) string // before it is signed
 }
 
 func transform(algorithm string) string {
@@ -187,6 +188,9 @@ func (r recipe) signature(t testing.TB, message string) string {
 		`<ds:SignatureMethod Algorithm="` + r.method + `"></ds:SignatureMethod><ds:Reference URI="` + *r.uri + `"><ds:Transforms>` + r.transforms +
 		`</ds:Transforms><ds:DigestMethod Algorithm="` + r.digest + `"></ds:DigestMethod><ds:DigestValue>` +
 		base64.StdEncoding.EncodeToString(h.Sum(nil)) + `</ds:DigestValue></ds:Reference></ds:SignedInfo>`
+	if r.edit != nil {
+		info = r.edit(info)
+	}
 	value := base64.StdEncoding.EncodeToString(r.sign(t, canonical(t, info, "")))
 	return `<ds:Signature xmlns:ds="` + ds + `">` + info + `<ds:SignatureValue>` + value + `</ds:SignatureValue>` + r.keyInfo + r.object + `</ds:Signature>`
 }

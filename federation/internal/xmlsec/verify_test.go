@@ -279,6 +279,7 @@ func TestS01_ProfileOfTheReference(t *testing.T) {
 		"only enveloped":              {transforms: transform(ds + "enveloped-signature")},
 		"wrong order":                 {transforms: transform(exc) + transform(ds+"enveloped-signature")},
 		"three transforms":            {transforms: goodTransforms + transform(exc)},
+		"exclusive twice":             {transforms: transform(exc) + transform(exc)},
 		"with comments":               {transforms: transform(ds+"enveloped-signature") + transform(exc+"WithComments")},
 		"inclusive C14N":              {transforms: transform(ds+"enveloped-signature") + transform("http://www.w3.org/TR/2001/REC-xml-c14n-20010315")},
 		"XSLT":                        {transforms: transform(ds+"enveloped-signature") + transform("http://www.w3.org/TR/1999/REC-xslt-19991116")},
@@ -293,6 +294,39 @@ func TestS01_ProfileOfTheReference(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { wantRefused(t, r.signed(t, authnRequest), keys(registered()), xmlsec.Profile{}) })
 	}
+	replace := func(pairs ...string) recipe {
+		return recipe{edit: func(info string) string {
+			edited := strings.NewReplacer(pairs...).Replace(info)
+			if edited == info {
+				t.Fatalf("SignedInfo holds none of %q", pairs)
+			}
+			return edited
+		}}
+	}
+	for name, r := range map[string]recipe{
+		"Manifest for Reference": replace("ds:Reference", "ds:Manifest"),
+		"foreign Reference":      replace("<ds:Reference", `<e:Reference xmlns:e="urn:e"`, "</ds:Reference", "</e:Reference"),
+		"foreign Transforms":     replace("<ds:Transforms", `<e:Transforms xmlns:e="urn:e"`, "</ds:Transforms", "</e:Transforms"),
+		"foreign Transform":      replace("<ds:Transform ", `<e:Transform xmlns:e="urn:e" `, "</ds:Transform>", "</e:Transform>"),
+		"foreign DigestMethod":   replace("<ds:DigestMethod", `<e:DigestMethod xmlns:e="urn:e"`, "</ds:DigestMethod", "</e:DigestMethod"),
+		"foreign Algorithm":      replace("SignatureMethod Algorithm", `SignatureMethod xmlns:e="urn:e" e:Algorithm`),
+		"no URI":                 replace(` URI="#_req1"`, ""),
+		"foreign URI":            replace(` URI=`, ` xmlns:e="urn:e" e:URI=`),
+		"digest cut short":       replace("=</ds:DigestValue>", "</ds:DigestValue>"),
+		"no digest":              replace("<ds:DigestValue>", "<ds:DigestValue/><ds:X>", "</ds:DigestValue>", "</ds:X>"),
+		"a second Reference, signed": {edit: func(info string) string {
+			ref := info[strings.Index(info, "<ds:Reference"):strings.Index(info, "</ds:SignedInfo>")]
+			return strings.Replace(info, ref, ref+strings.Replace(ref, "#_req1", "#_other", 1), 1)
+		}},
+		"parameters of the digest, signed": replace("</ds:DigestMethod>", "<ds:X></ds:X></ds:DigestMethod>"),
+		"parameters of the method, signed": replace("</ds:SignatureMethod>", "<ds:HMACOutputLength>1</ds:HMACOutputLength></ds:SignatureMethod>"),
+		"prefixes for SignedInfo, signed": replace("</ds:CanonicalizationMethod>", `<ec:InclusiveNamespaces xmlns:ec="`+exc+
+			`" PrefixList="ds"></ec:InclusiveNamespaces></ds:CanonicalizationMethod>`),
+	} {
+		t.Run(name, func(t *testing.T) { wantRefused(t, r.signed(t, authnRequest), keys(registered()), xmlsec.Profile{}) })
+	}
+	harmless := replace(" URI=", ` Id="_ref" URI=`)
+	wantVerified(t, harmless.signed(t, authnRequest), keys(registered()), xmlsec.Profile{})
 	two := recipe{}.signed(t, authnRequest)
 	ref := two[strings.Index(two, "<ds:Reference") : strings.Index(two, "</ds:Reference>")+15]
 	wantRefused(t, strings.Replace(two, ref, ref+ref, 1), keys(registered()), xmlsec.Profile{})

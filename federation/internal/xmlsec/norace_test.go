@@ -1,0 +1,5 @@
+//go:build !race
+
+package xmlsec_test
+
+const slowdown = 1
