@@ -71,14 +71,16 @@ func TestC02_KilledProcess(t *testing.T) {
 		must(t, err)
 		must(t, cmd.Start())
 		in := bufio.NewScanner(out)
-		stop := time.AfterFunc(time.Duration(10+rand.IntN(60))*time.Millisecond, func() { _ = cmd.Process.Kill() })
+		var stop *time.Timer
 		for in.Scan() {
 			acknowledged[in.Text()] = true
+			if stop == nil { // the child is up
+				stop = time.AfterFunc(time.Duration(rand.IntN(60_000))*time.Microsecond, func() { _ = cmd.Process.Kill() })
+			}
 		}
 		if err := cmd.Wait(); err == nil || cmd.ProcessState.Exited() {
 			t.Fatalf("the child ended by itself: %v", err)
 		}
-		stop.Stop()
 	}
 	sum, err := auditlog.Verify(trail(t, path), nil)
 	if err != nil {

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"sallyport/authn/redisstore"
+)
+
+func doc(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("../../deploy/docs", name))
+	must(t, err)
+	return string(b)
+}
+
+func TestRedisPageShowsTheLeastRights(t *testing.T) {
+	if acl := redisstore.ACLFor("sallyport:", false); !strings.Contains(doc(t, "redis.md"), acl) {
+		t.Errorf("deploy/docs/redis.md does not show %q", acl)
+	}
+}
+
+func TestAuditPageNamesEveryCode(t *testing.T) {
+	src, err := os.ReadFile("../../authn/audit/audit.go")
+	must(t, err)
+	page := doc(t, "audit.md")
+	for _, code := range regexp.MustCompile(`"(SP\d{3})"`).FindAllStringSubmatch(string(src), -1) {
+		if !strings.Contains(page, code[1]) {
+			t.Errorf("deploy/docs/audit.md does not explain %s", code[1])
+		}
+	}
+}
+
+func TestPagesNameOnlyCommandsThatExist(t *testing.T) {
+	names, err := filepath.Glob("../../deploy/docs/*.md")
+	must(t, err)
+	known := map[string]bool{}
+	for _, c := range commands() {
+		known[c.name] = true
+	}
+	for _, n := range append(names, "../../deploy/sallyport.yaml", "../../deploy/sallyport.minimal.yaml") {
+		b, err := os.ReadFile(n)
+		must(t, err)
+		for _, m := range regexp.MustCompile("(?m)(?:`|^ +|bin/|sallyport )sallyport ([a-z]+)").FindAllStringSubmatch(string(b), -1) {
+			if !known[m[1]] {
+				t.Errorf("%s: there is no command %q", n, m[1])
+			}
+		}
+	}
+}
