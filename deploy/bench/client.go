@@ -33,6 +33,7 @@ const loopCookie = "__Host-sallyport-loop"
 type client struct {
 	roots   *x509.CertPool
 	address string
+	from    string // as the reverse proxy would report it: budgets are per network
 	conn    *tls.Conn
 	r       *bufio.Reader
 	cookies map[string]string
@@ -40,7 +41,7 @@ type client struct {
 
 // dial connects one client.
 func (p *process) dial(ctx context.Context, address string) (*client, error) {
-	c := &client{roots: p.g.settings.roots, address: address, cookies: map[string]string{}}
+	c := &client{roots: p.g.settings.roots, address: address, from: "10.255.0.1", cookies: map[string]string{}}
 	return c, c.connect(ctx)
 }
 
@@ -64,7 +65,8 @@ func (c *client) close() { _ = c.conn.Close() }
 // keeps them.
 func (c *client) do(method, path string, form []byte) (int, []byte, error) {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\nAccept: text/html\r\nAccept-Language: en\r\nUser-Agent: bench\r\n", method, path, host)
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\nAccept: text/html\r\nAccept-Language: en\r\nUser-Agent: bench\r\n"+
+		"X-Forwarded-For: %s\r\nX-Forwarded-Proto: https\r\n", method, path, host, c.from)
 	sep := "Cookie: "
 	for name, value := range c.cookies {
 		b.WriteString(sep + name + "=" + value)
@@ -175,6 +177,7 @@ func (p *process) load(ctx context.Context, address string, n int) (load, error)
 			l.close()
 			return nil, err
 		}
+		c.from = fmt.Sprintf("10.%d.0.1", len(l))
 		l = append(l, c)
 	}
 	return l, nil

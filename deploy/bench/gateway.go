@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"sync"
-	"time"
 )
 
 // gateway starts server processes.
@@ -29,7 +28,6 @@ type process struct {
 	cmd     *exec.Cmd
 	in      io.WriteCloser
 	out     *bufio.Scanner
-	began   time.Time
 	address string
 	floor   string
 	mu      sync.Mutex
@@ -61,7 +59,6 @@ func (g *gateway) start(ctx context.Context) (*process, error) {
 		return nil, err
 	}
 	p.out = bufio.NewScanner(out)
-	p.began = time.Now()
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}

@@ -27,15 +27,17 @@ type plan struct {
 	binds       int // binds through authn/directory in one round
 	soak        int // tokens before the memory is read
 	starts      int
-	users       int
+	users       int    // a multiple of connections
+	profile     string // file for a CPU profile of the tokens and sign-ins
 }
 
 func main() {
-	p := plan{rounds: 7, connections: 4, sessions: 1500, passwords: 1000, signatures: 1000, pages: 10_000, binds: 10_000, soak: 100_000, starts: 7, users: 100}
+	p := plan{rounds: 7, connections: 16, sessions: 1500, passwords: 1000, signatures: 1000, pages: 10_000, binds: 10_000, soak: 100_000, starts: 7, users: 160}
 	short := flag.Bool("short", false, "five smaller rounds and 10,000 tokens instead of 100,000")
 	flag.IntVar(&p.rounds, "rounds", p.rounds, "interleaved rounds of each kind")
 	flag.IntVar(&p.soak, "tokens", p.soak, "tokens before the memory is read")
 	keep := flag.Bool("keep", false, "keep the scratch directory and print its name")
+	flag.StringVar(&p.profile, "profile", "", "write a CPU profile of the gateway's tokens (FILE.session) and sign-ins (FILE.password) and measure nothing")
 	flag.Parse()
 	if *short {
 		p.sessions, p.passwords, p.signatures = 800, 500, 500
@@ -72,7 +74,8 @@ func run(ctx context.Context, p plan, keep bool) (good bool, err error) {
 	}
 	say("building the gateway")
 	server := filepath.Join(dir, "benchserver")
-	if err := build(ctx, server, "sallyport/cmd/internal/benchserver"); err != nil {
+	shipped := filepath.Join(dir, "sallyport")
+	if err := errors.Join(build(ctx, server, "sallyport/cmd/internal/benchserver"), build(ctx, shipped, "sallyport/cmd/sallyport")); err != nil {
 		return false, err
 	}
 	password := rand.Text()
@@ -86,11 +89,14 @@ func run(ctx context.Context, p plan, keep bool) (good bool, err error) {
 		return false, err
 	}
 	var t table
+	if p.profile != "" {
+		return true, profiles(ctx, &gateway{program: server, settings: s, password: password, users: p.users}, p)
+	}
 	if err := writer(&t); err != nil {
 		return false, err
 	}
 	g := &gateway{program: server, settings: s, password: password, users: p.users}
-	if err := memory(ctx, g, p, &t); err != nil {
+	if err := memory(ctx, g, shipped, p, &t); err != nil {
 		return false, err
 	}
 	if err := speed(ctx, g, ad, p, &t); err != nil {

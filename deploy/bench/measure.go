@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"runtime"
 	"time"
 
@@ -70,6 +71,40 @@ func speed(ctx context.Context, g *gateway, ad *directorytest.Directory, p plan,
 	return nil
 }
 
+// profiles writes CPU profiles instead of figures.
+func profiles(ctx context.Context, g *gateway, p plan) (err error) {
+	proc, err := g.start(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, proc.stop()) }()
+	b := &driver{plan: p, g: g, proc: proc}
+	if err := b.connect(ctx); err != nil {
+		return err
+	}
+	defer b.close()
+	for name, step := range map[string]func(context.Context, *round) error{"session": b.sessionStep, "password": b.passwordStep} {
+		file, err := filepath.Abs(p.profile + "." + name)
+		if err != nil {
+			return err
+		}
+		if _, err := proc.ask(map[string]any{"do": "profile", "file": file}); err != nil {
+			return err
+		}
+		var r round
+		for range p.rounds {
+			if err := step(ctx, &r); err != nil {
+				return err
+			}
+		}
+		if _, err := proc.ask(map[string]any{"do": "profile"}); err != nil {
+			return err
+		}
+		say("%s", file)
+	}
+	return nil
+}
+
 // driver is the clients and what they carry from round to round.
 type driver struct {
 	plan
@@ -128,7 +163,7 @@ func (b *driver) rsaStep(_ context.Context, r *round) error {
 }
 
 func (b *driver) bindStep(_ context.Context, r *round) error {
-	u, err := b.proc.ask(map[string]any{"do": "bind", "n": b.binds, "workers": 4, "user": b.g.user(0), "password": b.g.password})
+	u, err := b.proc.ask(map[string]any{"do": "bind", "n": b.binds, "workers": 8, "user": b.g.user(0), "password": b.g.password})
 	r.bind = per(u, b.binds)
 	return err
 }
@@ -194,10 +229,10 @@ func (b *driver) passwordStep(ctx context.Context, r *round) error {
 		of[f.c] = append(of[f.c], f.t)
 	}
 	sent, err := b.proc.weigh(func() error {
-		return b.people.all(func(c *client, _ int) error {
+		return b.people.all(func(c *client, who int) error {
 			for i, t := range of[c] {
-				delete(c.cookies, "__Host-sallyport") // a new person
-				if err := c.post(t, b.g.user(i), b.g.password); err != nil {
+				delete(c.cookies, "__Host-sallyport") // a new person, whom nobody else is at the time
+				if err := c.post(t, b.g.user(who+i*len(b.people)), b.g.password); err != nil {
 					return err
 				}
 			}

@@ -5,18 +5,21 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"path/filepath"
 	"time"
 
 	"sallyport/federation"
 	"sallyport/federation/token"
 )
 
-// memory measures line 10: the time from the start of the process to the first
-// token, and the resident set.
-func memory(ctx context.Context, g *gateway, p plan, t *table) error {
+// memory measures line 10 on the shipped program: the time from the start of the
+// process to the first token, and the resident set.
+func memory(ctx context.Context, g *gateway, program string, p plan, t *table) error {
+	say("starting %s %d times", filepath.Base(program), p.starts)
 	var starts []float64
 	for i := range p.starts {
-		d, err := startOnce(ctx, g)
+		d, err := startOnce(ctx, g, program)
 		if err != nil {
 			return err
 		}
@@ -26,65 +29,56 @@ func memory(ctx context.Context, g *gateway, p plan, t *table) error {
 	}
 	t.add("10", "start to first token, ms", "%.0f", most(100), most(300), starts...)
 
-	proc, err := g.start(ctx)
+	s, c, err := g.serve(ctx, program)
 	if err != nil {
 		return err
 	}
-	idle, after, err := soak(ctx, proc, p)
-	if err = errors.Join(err, proc.stop()); err != nil {
+	c.close()
+	idle, after, err := soak(ctx, s, p)
+	if err = errors.Join(err, s.kill()); err != nil {
 		return err
 	}
 	t.add("10", "resident set idle, MB", "%.0f", most(48), most(128), idle)
-	t.add("10", "resident set after the tokens, MB", "%.0f", most(96), most(128), after)
-	t.note("tokens before that figure", "%.0f", float64(p.soak))
+	t.add("10", fmt.Sprintf("resident set after %d tokens, MB", p.soak), "%.0f", most(96), most(128), after)
 	return nil
 }
 
 // startOnce starts a gateway and signs one person in.
-func startOnce(ctx context.Context, g *gateway) (time.Duration, error) {
-	proc, err := g.start(ctx)
+func startOnce(ctx context.Context, g *gateway, program string) (time.Duration, error) {
+	s, c, err := g.serve(ctx, program)
 	if err != nil {
 		return 0, err
 	}
-	c, err := proc.dial(ctx, proc.address)
-	if err != nil {
-		return 0, errors.Join(err, proc.stop())
-	}
 	err = c.signIn(g.user(0), g.password)
-	took := time.Since(proc.began)
+	took := time.Since(s.began)
 	c.close()
-	return took, errors.Join(err, proc.stop())
+	return took, errors.Join(err, s.kill())
 }
 
 // soak reads the resident set of a gateway at rest, then after so many tokens.
-func soak(ctx context.Context, proc *process, p plan) (idle, after float64, err error) {
+func soak(ctx context.Context, s *served, p plan) (idle, after float64, err error) {
 	time.Sleep(time.Second) // pools and policies have been read
 	const mega = 1 << 20
-	u, err := proc.usage()
-	if err != nil {
+	if idle, err = s.resident(); err != nil {
 		return 0, 0, err
 	}
-	idle = float64(u.RSS) / mega
-	l, err := proc.load(ctx, proc.address, p.connections)
+	l, err := s.load(ctx, s.address, p.connections)
 	if err != nil {
 		return 0, 0, err
 	}
 	defer l.close()
-	if err := l.all(func(c *client, i int) error { return c.signIn(proc.g.user(i), proc.g.password) }); err != nil {
+	if err := l.all(func(c *client, i int) error { return c.signIn(s.g.user(i), s.g.password) }); err != nil {
 		return 0, 0, err
 	}
-	const step = 5000
+	const step = 25_000
 	for done := 0; done < p.soak; done += step {
-		n := min(step, p.soak-done)
-		if err := l.each(n, func(c *client, _ int) error { return c.token() }); err != nil {
+		if err := l.each(min(step, p.soak-done), func(c *client, _ int) error { return c.token() }); err != nil {
 			return 0, 0, err
 		}
-		if (done+step)%25_000 == 0 {
-			say("%d tokens", done+step)
-		}
+		say("%d of %d tokens", min(done+step, p.soak), p.soak)
 	}
-	u, err = proc.usage()
-	return idle, float64(u.RSS) / mega, err
+	after, err = s.resident()
+	return idle / mega, after / mega, err
 }
 
 // sample is a token as Microsoft 365 gets it.

@@ -63,6 +63,7 @@ func writeSettings(dir string, ad *directorytest.Directory) (*settings, error) {
 		"signing.crt": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signingCert.Raw}),
 		"sallyport.yaml": fmt.Appendf(nil, `public_url: https://%s
 listen: 127.0.0.1:0
+proxy: {trusted: [127.0.0.0/8]}
 tls: {certificate_file: tls.pem, key_file: tls.key}
 microsoft365: {domains: [{name: contoso.test}]}
 directory:

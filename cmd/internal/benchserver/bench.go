@@ -16,7 +16,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
-	"runtime/debug"
+	"runtime/pprof"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -91,15 +91,28 @@ type bench struct {
 
 	directory *directory.Directory
 	account   *authn.Account
+	profiled  *os.File
+}
+
+// profile writes a CPU profile to a file until it is called without one.
+func (b *bench) profile(file string) error {
+	if file == "" {
+		pprof.StopCPUProfile()
+		return b.profiled.Close()
+	}
+	var err error
+	if b.profiled, err = os.Create(file); err != nil {
+		return err
+	}
+	return pprof.StartCPUProfile(b.profiled)
 }
 
 func (b *bench) do(ctx context.Context, c command) (reply, error) {
 	switch c.Do {
 	case "usage":
 		return b.usage(0)
-	case "collect":
-		debug.FreeOSMemory()
-		return b.usage(0)
+	case "profile":
+		return reply{}, b.profile(c.File)
 	case "rsa":
 		return b.measure(c, func(int) error {
 			digest := sha256.Sum256([]byte("raw signature"))

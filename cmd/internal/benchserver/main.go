@@ -43,6 +43,7 @@ type command struct {
 	Workers  int    `json:"workers"`
 	User     string `json:"user"`
 	Password string `json:"password"`
+	File     string `json:"file"`
 }
 
 // reply is the line that answers it. Times are nanoseconds of CPU, user and
