@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,12 +17,27 @@ import (
 
 // scanner finds what it is told, domain by domain.
 type scanner struct {
+	mu    sync.Mutex
 	found map[string]map[string][]string
 	err   error
 	scans int
 }
 
+func (s *scanner) set(found map[string]map[string][]string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.found, s.err = found, err
+}
+
+func (s *scanner) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.scans
+}
+
 func (s *scanner) SharedAnchors(_ context.Context, domain string) (map[string][]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.scans++
 	return s.found[domain], s.err
 }
@@ -43,10 +59,10 @@ func TestC15_TwinsFoundByAScanGetNoToken(t *testing.T) {
 			_, err := e.For(t.Context(), microsoft365(), sub)
 			return err
 		}
-		if err := ask(); err != nil || s.scans != 2 {
-			t.Fatalf("before: %v, %d scans", err, s.scans)
+		if err := ask(); err != nil || s.count() != 2 {
+			t.Fatalf("before: %v, %d scans", err, s.count())
 		}
-		s.found = map[string]map[string][]string{"corp.contoso.test": {shared: twins}}
+		s.set(map[string]map[string][]string{"corp.contoso.test": {shared: twins}}, nil)
 		time.Sleep(time.Hour + time.Minute)
 		synctest.Wait()
 		refused(t, ask(), federation.ProblemNotReady, claims.ErrSharedAnchor)
@@ -54,11 +70,11 @@ func TestC15_TwinsFoundByAScanGetNoToken(t *testing.T) {
 			t.Errorf("the log does not name them: %s", log.String())
 		}
 		// A failed scan keeps what is known.
-		s.found, s.err = nil, errors.New("down")
+		s.set(nil, errors.New("down"))
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		refused(t, ask(), federation.ProblemNotReady, claims.ErrSharedAnchor)
-		s.err = nil
+		s.set(nil, nil)
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if err := ask(); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"sallyport/authn/audit"
 	"sallyport/federation"
+	"sallyport/federation/signin"
 	"sallyport/federation/wsfed"
 )
 
@@ -111,6 +112,18 @@ func TestOwnFormKeepsItsBody(t *testing.T) {
 	})
 	if w := big.post("", "t="+strings.Repeat("a", 70<<10)); w.Code != http.StatusRequestEntityTooLarge {
 		t.Errorf("huge form: %d", w.Code)
+	}
+}
+
+func TestSignInFlowRecognisesItsOwnForm(t *testing.T) {
+	g := newRig(t, func(c *wsfed.Config) { c.OwnForm = signin.Owns })
+	for body, want := range map[string]string{
+		"t=abc&username=alice&password=x": "continue", "username=alice&t=abc": "continue", signIn: "begin", signIn + "&wctx=%26t=x": "begin", "x=t=": "",
+	} {
+		w := g.post("", body)
+		if got := g.called(); got != want {
+			t.Errorf("%q: called %q with status %d, want %q", body, got, w.Code, want)
+		}
 	}
 }
 
