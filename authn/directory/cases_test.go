@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-ldap/ldap/v3"
 	"github.com/google/go-cmp/cmp"
 
 	"sallyport/authn"
@@ -125,6 +126,15 @@ func TestThreeHundredGroupsNestedWithACycle(t *testing.T) {
 	acc := l.resolve(`CONTOSO\olivia`)
 	if !acc.GroupsRead || len(acc.Groups) < 301 {
 		t.Errorf("%d groups, read %v", len(acc.Groups), acc.GroupsRead)
+	}
+}
+
+func TestAbsentGroupsAreNotNoGroups(t *testing.T) {
+	if groups, err := directory.GroupsOf(ldap.NewEntry("CN=x", nil)); err == nil {
+		t.Errorf("groups %q", groups)
+	}
+	if groups, err := directory.GroupsOf(ldap.NewEntry("CN=x", map[string][]string{"tokenGroups": {"rubbish"}})); err == nil {
+		t.Errorf("groups %q", groups)
 	}
 }
 

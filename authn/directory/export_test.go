@@ -91,6 +91,16 @@ func (d *Directory) Discover(ctx context.Context) {
 	}
 }
 
+// ServiceClock sets the clock that the service account's pauses follow.
+func (d *Directory) ServiceClock(now func() time.Time) {
+	for _, dm := range d.domains {
+		dm.service.now = now
+	}
+}
+
+// GroupsOf reads the groups in an entry.
+var GroupsOf = groupsOf
+
 // Samples fills the memory of refused binds.
 func (d *Directory) Samples(took ...time.Duration) {
 	for _, t := range took {

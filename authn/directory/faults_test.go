@@ -87,7 +87,11 @@ func TestD07_NoVerdictIsNeverAWrongPassword(t *testing.T) {
 				f.On, f.Name = directorytest.OnBind, acc.DN
 				dc.Inject(f)
 			}
+			start := time.Now()
 			got := l.bindAs(acc, password)
+			if took := time.Since(start); took > time.Second {
+				t.Errorf("took %s, the limit is 300 ms", took)
+			}
 			l.want(got, c.want.reason, name)
 			if got.Counts() || !got.Undecided() {
 				t.Errorf("%s counts against the account", got)
@@ -141,8 +145,12 @@ func TestOutstandingBindEndsWithTheRequest(t *testing.T) {
 	done := make(chan authn.Reason, 1)
 	go func() { done <- authn.ReasonOf(l.dir.Bind(ctx, acc, authn.NewPassword([]byte(password)))) }()
 	<-struck
+	start := time.Now()
 	cancel()
 	l.want(<-done, authn.Unavailable, "cancelled bind")
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("a cancelled bind took %s", took)
+	}
 	close(gate)
 	l.want(l.bindAs(acc, "wrong"), authn.WrongPassword, "the next bind gets its own answer")
 }
@@ -163,6 +171,19 @@ func TestD08_OneDeadDCIsNotNoticed(t *testing.T) {
 	// A bind that was on its way at that moment may end in "try again".
 	if bad > 1 {
 		t.Errorf("%d of 200 sign-ins did not work", bad)
+	}
+}
+
+// TestD08_BindFailsOverBeforeAnythingWasSent: a DC that cannot be reached costs
+// nobody a sign-in, not even the first one.
+func TestD08_BindFailsOverBeforeAnythingWasSent(t *testing.T) {
+	for _, down := range []int{0, 1} {
+		l := newLab(t, directorytest.Config{DCs: 2})
+		acc := l.resolve("alice@contoso.test")
+		l.ad.DCs[down].Down()
+		for range 20 {
+			l.want(l.bindAs(acc, password), authn.Accepted, "bind")
+		}
 	}
 }
 
@@ -292,6 +313,27 @@ func TestD08_BlackHolesAreToldInTime(t *testing.T) {
 	})
 	start := time.Now()
 	l.want(l.signIn("alice@contoso.test", password), authn.Unavailable, "sign-in")
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("took %s", took)
+	}
+}
+
+// TestD08_BlackHolesAreToldInTimeToBinds: the same after a lookup that worked.
+func TestD08_BlackHolesAreToldInTimeToBinds(t *testing.T) {
+	var hole atomic.Bool
+	l := newLab(t, directorytest.Config{DCs: 2}, func(_ *directorytest.Directory, c *directory.Config) {
+		c.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if hole.Load() {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return new(net.Dialer).DialContext(ctx, network, address)
+		}
+	})
+	acc := l.resolve("alice@contoso.test")
+	hole.Store(true)
+	start := time.Now()
+	l.want(l.bindAs(acc, password), authn.Unavailable, "bind")
 	if took := time.Since(start); took > 3*time.Second {
 		t.Errorf("took %s", took)
 	}

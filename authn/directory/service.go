@@ -32,6 +32,7 @@ type serviceAccount struct {
 	passwords func() [][]byte
 	diag      *diagnostics
 	log       *slog.Logger
+	now       func() time.Time // monotonic
 
 	turn chan struct{} // holds the state below; a channel, so that waiting ends with ctx
 	salt [32]byte
@@ -64,7 +65,7 @@ type halt struct {
 }
 
 func newServiceAccount(s Service, limit time.Duration, diag *diagnostics, log *slog.Logger) *serviceAccount {
-	a := &serviceAccount{name: s.Name, limit: limit, passwords: s.Passwords, diag: diag, log: log, turn: make(chan struct{}, 1), proven: -1}
+	a := &serviceAccount{name: s.Name, limit: limit, passwords: s.Passwords, diag: diag, log: log, now: time.Now, turn: make(chan struct{}, 1), proven: -1}
 	_, _ = rand.Read(a.salt[:]) // never fails (crypto/rand)
 	return a
 }
@@ -96,7 +97,7 @@ func (a *serviceAccount) bind(ctx context.Context, c *conn) error {
 		return a.disprovedLocked(ctx, c, set, at, ans)
 	}
 	defer a.unlock()
-	if now := time.Now(); now.Before(a.until) {
+	if now := a.now(); now.Before(a.until) {
 		return &failure{class: classService, err: fmt.Errorf("not asked again for %s: %w", a.until.Sub(now).Round(time.Second), a.refused)}
 	}
 	ans := c.bind(ctx, a.limit, a.name, set[0])
@@ -131,7 +132,7 @@ func (a *serviceAccount) disprovedLocked(ctx context.Context, c *conn, set [][]b
 		code, ok = a.diag.subCode(ans.text)
 	}
 	a.pause = min(max(2*a.pause, serviceFirstPause), serviceMaxPause)
-	a.until = time.Now().Add(a.pause)
+	a.until = a.now().Add(a.pause)
 	a.refused = &serviceRefused{reason: reasonOf(code, ok), code: code}
 	a.halted.Store(&halt{until: a.until, err: a.refused})
 	a.log.Error("service account was refused; nobody can sign in until its password is right", "alarm", true,
@@ -185,7 +186,7 @@ func (a *serviceAccount) noticeLocked(set [][]byte) {
 
 // stopped returns why the account is not tried at present, nil when it is.
 func (a *serviceAccount) stopped() error {
-	if h := a.halted.Load(); h != nil && time.Now().Before(h.until) {
+	if h := a.halted.Load(); h != nil && a.now().Before(h.until) {
 		return h.err
 	}
 	return nil

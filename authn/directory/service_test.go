@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"sallyport/authn"
 	"sallyport/authn/directory"
@@ -70,6 +71,29 @@ func TestServiceAccountIsNotLockedByUs(t *testing.T) {
 	}
 	if st := l.dir.Status()[0]; st.ServiceAccount != "" {
 		t.Errorf("status %+v", st)
+	}
+}
+
+func TestServiceAccountPausesDoubleAndOfferOnePassword(t *testing.T) {
+	var s secrets
+	s.write("wrong-now", "wrong-before")
+	l := newLab(t, directorytest.Config{}, s.config)
+	var offset atomic.Int64
+	l.dir.ServiceClock(func() time.Time { return time.Now().Add(time.Duration(offset.Load())) })
+	want := 2
+	l.want(l.signIn("alice@contoso.test", password), authn.Unavailable, "first")
+	for _, pause := range []time.Duration{1, 2, 4, 8, 10, 10} {
+		offset.Add(int64(pause*time.Minute - 10*time.Second))
+		l.signIn("alice@contoso.test", password)
+		if n := serviceBinds(l); n != want {
+			t.Fatalf("%d binds before the pause of %d min is over, want %d", n, pause, want)
+		}
+		offset.Add(int64(15 * time.Second))
+		l.signIn("alice@contoso.test", password)
+		want++ // the current password once, the other one never again
+		if n := serviceBinds(l); n != want {
+			t.Fatalf("%d binds after the pause of %d min, want %d", n, pause, want)
+		}
 	}
 }
 
