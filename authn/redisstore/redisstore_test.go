@@ -276,3 +276,28 @@ func BenchmarkRealUse(b *testing.B) {
 		}
 	}
 }
+
+// TestR10_PartiesAreCut uses a session for many parties, and a dead one for some.
+func TestR10_PartiesAreCut(t *testing.T) {
+	onBoth(t, func(t *testing.T, b backend) {
+		s := newStore(t, b.config())
+		v := newVictim(t, b, s, 1)
+		for n := range session.MaxParties * 2 {
+			if _, err := s.Use(t.Context(), v.id, fmt.Sprint("urn:party:", n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, list, _ := b.get(v.list); len(list) != session.MaxParties {
+			t.Errorf("%d entries, want %d", len(list), session.MaxParties)
+		}
+		if _, err := s.End(t.Context(), v.id); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Use(t.Context(), v.id, "urn:party"); !errors.Is(err, session.ErrNone) {
+			t.Error(err)
+		}
+		if _, list, _ := b.get(v.list); len(list) != 0 {
+			t.Errorf("a dead session remembers %d parties", len(list))
+		}
+	})
+}

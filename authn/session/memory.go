@@ -1,12 +1,13 @@
 package session
 
 import (
-	"container/list"
 	"context"
 	"fmt"
 	"slices"
 	"sync"
 	"time"
+
+	"sallyport/authn"
 )
 
 // Config configures a [Memory] store.
@@ -29,18 +30,34 @@ type Memory struct {
 	cfg Config
 
 	mu       sync.Mutex
-	sessions map[ID]*list.Element // of *entry
-	byUse    *list.List           // front: used last
+	sessions map[ID]*entry
+	byUse    entry                // root of a ring: next is used last, prev not for longest
 	once     map[string]time.Time // until when
 	onceScan time.Time            // when once was last swept
 	closed   bool
 }
 
+// entry is a session, small: instants are Unix milliseconds.
 type entry struct {
-	id      ID
-	s       Session
-	idleEnd time.Time
-	parties []string // latest first
+	id               ID
+	next, prev       *entry
+	parties          []string // latest first
+	domain           string
+	account          authn.GUID
+	authenticated    int64
+	expires, idleEnd int64
+	pwdLastSet       int64
+	method           authn.Method
+	persistent       bool
+}
+
+func (m *Memory) session(e *entry) *Session {
+	_, absolute := m.cfg.Lifetimes.Of(e.persistent)
+	at := func(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+	return &Session{
+		Account: e.account, Domain: e.domain, Method: e.method, Persistent: e.persistent, PwdLastSet: e.pwdLastSet,
+		AuthenticatedAt: at(e.authenticated), StartedAt: at(e.expires).Add(-absolute), Expires: at(e.expires),
+	}
 }
 
 var _ Store = (*Memory)(nil)
@@ -57,9 +74,9 @@ func NewMemory(cfg Config) *Memory {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Memory{
-		cfg: cfg, sessions: make(map[ID]*list.Element), byUse: list.New(), once: make(map[string]time.Time),
-	}
+	m := &Memory{cfg: cfg, sessions: make(map[ID]*entry), once: make(map[string]time.Time)}
+	m.byUse.next, m.byUse.prev = &m.byUse, &m.byUse
+	return m
 }
 
 // Create implements [Store].
@@ -70,49 +87,68 @@ func (m *Memory) Create(_ context.Context, s *Session) (ID, error) {
 		return ID{}, err
 	}
 	idle, _ := m.cfg.Lifetimes.Of(s.Persistent)
-	e := &entry{id: NewID(s.Persistent), s: *s, idleEnd: s.StartedAt.Add(idle)}
+	e := &entry{
+		id: NewID(s.Persistent), account: s.Account, domain: s.Domain, method: s.Method, persistent: s.Persistent,
+		pwdLastSet: s.PwdLastSet, authenticated: s.AuthenticatedAt.UnixMilli(),
+		expires: s.Expires.UnixMilli(), idleEnd: s.StartedAt.Add(idle).UnixMilli(),
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
 		return ID{}, fmt.Errorf("%w: closed", ErrUnavailable)
 	}
 	m.makeRoom(s.StartedAt)
-	m.sessions[e.id] = m.byUse.PushFront(e)
+	m.sessions[e.id] = e
+	m.toFront(e)
 	return e.id, nil
 }
 
 // makeRoom drops what has expired at the far end of the use order, then, when the
 // store is full, the session not used for longest.
 func (m *Memory) makeRoom(now time.Time) {
-	for back := m.byUse.Back(); back != nil; back = m.byUse.Back() {
-		if back.Value.(*entry).live(now) && len(m.sessions) < m.cfg.Max {
+	for last := m.byUse.prev; last != &m.byUse; last = m.byUse.prev {
+		if last.live(now) && len(m.sessions) < m.cfg.Max {
 			return
 		}
-		m.drop(back)
+		m.drop(last)
 	}
 }
 
-func (m *Memory) drop(el *list.Element) {
-	delete(m.sessions, el.Value.(*entry).id)
-	m.byUse.Remove(el)
+func (m *Memory) drop(e *entry) {
+	delete(m.sessions, e.id)
+	e.unlink()
 }
 
-func (e *entry) live(now time.Time) bool { return now.Before(e.s.Expires) && now.Before(e.idleEnd) }
+func (e *entry) unlink() {
+	if e.next != nil {
+		e.prev.next, e.next.prev = e.next, e.prev
+		e.next, e.prev = nil, nil
+	}
+}
+
+func (m *Memory) toFront(e *entry) {
+	e.unlink()
+	root := &m.byUse
+	e.prev, e.next = root, root.next
+	root.next.prev, root.next = e, e
+}
+
+func (e *entry) live(now time.Time) bool { return now.UnixMilli() < min(e.expires, e.idleEnd) }
 
 // find returns the live entry of id. The caller holds mu.
-func (m *Memory) find(id ID, now time.Time) (*list.Element, error) {
+func (m *Memory) find(id ID, now time.Time) (*entry, error) {
 	if m.closed {
 		return nil, fmt.Errorf("%w: closed", ErrUnavailable)
 	}
-	el, ok := m.sessions[id]
+	e, ok := m.sessions[id]
 	if !ok {
 		return nil, ErrNone
 	}
-	if !el.Value.(*entry).live(now) {
-		m.drop(el)
+	if !e.live(now) {
+		m.drop(e)
 		return nil, ErrNone
 	}
-	return el, nil
+	return e, nil
 }
 
 // Use implements [Store].
@@ -120,19 +156,17 @@ func (m *Memory) Use(_ context.Context, id ID, party string) (*Session, error) {
 	now := m.cfg.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	el, err := m.find(id, now)
+	e, err := m.find(id, now)
 	if err != nil {
 		return nil, err
 	}
-	e := el.Value.(*entry)
-	idle, _ := m.cfg.Lifetimes.Of(e.s.Persistent)
-	e.idleEnd = now.Add(idle)
-	m.byUse.MoveToFront(el)
+	idle, _ := m.cfg.Lifetimes.Of(e.persistent)
+	e.idleEnd = now.Add(idle).UnixMilli()
+	m.toFront(e)
 	if party != "" {
 		e.remember(party)
 	}
-	s := e.s
-	return &s, nil
+	return m.session(e), nil
 }
 
 func (e *entry) remember(party string) {
@@ -150,12 +184,11 @@ func (m *Memory) Peek(_ context.Context, id ID) (*Session, error) {
 	now := m.cfg.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	el, err := m.find(id, now)
+	e, err := m.find(id, now)
 	if err != nil {
 		return nil, err
 	}
-	s := el.Value.(*entry).s
-	return &s, nil
+	return m.session(e), nil
 }
 
 // End implements [Store]. Nothing needs to stand in the place of an ended session
@@ -164,12 +197,12 @@ func (m *Memory) End(_ context.Context, id ID) ([]string, error) {
 	now := m.cfg.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	el, err := m.find(id, now)
+	e, err := m.find(id, now)
 	if err != nil {
 		return nil, err
 	}
-	m.drop(el)
-	return el.Value.(*entry).parties, nil
+	m.drop(e)
+	return e.parties, nil
 }
 
 // Once implements [Store].
@@ -224,5 +257,5 @@ func (m *Memory) Close() {
 	m.closed = true
 	clear(m.sessions)
 	clear(m.once)
-	m.byUse.Init()
+	m.byUse.next, m.byUse.prev = &m.byUse, &m.byUse
 }

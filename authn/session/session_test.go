@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -226,4 +227,34 @@ func BenchmarkRecord(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// TestMemorySessionFitsItsBudget holds line 9 of the performance budget: bytes in
+// process for a session that was used for one party.
+func TestMemorySessionFitsItsBudget(t *testing.T) {
+	const n = 20_000
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	m := session.NewMemory(session.Config{})
+	s := sessiontest.Example(1, time.Now())
+	for range n {
+		id, err := m.Create(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Use(t.Context(), id, "urn:federation:MicrosoftOnline"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	per := (heap() - before) / n
+	t.Logf("%d bytes a session", per)
+	if per > 400 {
+		t.Errorf("%d bytes a session, the gate is 400", per)
+	}
+	runtime.KeepAlive(m)
 }
