@@ -65,6 +65,7 @@ func (f *Flow) issue(w http.ResponseWriter, r *http.Request, req *federation.Sig
 	page := &pages.HandOver{Party: req.Party.Name, Action: ans.Action, Fields: ans.Fields, FormActions: req.Party.FormActions}
 	if err := page.Validate(); err != nil {
 		count("error")
+		f.refused(ctx, req, sub, string(federation.ProblemBadRequest), err)
 		return nil, federation.Refuse(federation.ProblemBadRequest, req.Party, err)
 	}
 	e := f.event(ctx, audit.TokenIssued, req, sub)
@@ -109,9 +110,21 @@ func (f *Flow) refused(ctx context.Context, req *federation.SignInRequest, sub *
 	if cause != nil {
 		e.Detail = cause.Error()
 	}
-	if err := f.cfg.Audit.Record(ctx, e); err != nil {
-		f.cfg.Logger.LogAttrs(ctx, slog.LevelError, "audit record lost", str("code", string(e.Code)), str("error", err.Error()))
+	f.record(ctx, e)
+}
+
+// refuse records that a request was refused before anybody was known, so that the
+// reference on the page finds an event, and returns err.
+func (f *Flow) refuse(r *http.Request, req *federation.SignInRequest, err error) error {
+	e := &audit.Event{Code: audit.RequestRefused, Reason: string(federation.ProblemOf(err)), Detail: err.Error()}
+	if req != nil {
+		e.Protocol, e.Party, e.CorrelationID = req.Protocol, req.Realm, req.CorrelationID
 	}
+	if errors.Is(err, errFramed) {
+		e.Reason = "framed"
+	}
+	f.record(r.Context(), e)
+	return err
 }
 
 // record writes an event on which no token depends; a loss is logged.

@@ -24,8 +24,8 @@ func (f *Flow) Begin(w http.ResponseWriter, r *http.Request, req *federation.Sig
 		return fmt.Errorf("signin: request without party or known protocol")
 	}
 	if len(req.State) > MaxState {
-		return federation.Refuse(federation.ProblemBadRequest, req.Party,
-			fmt.Errorf("signin: state has %d bytes, at most %d are carried", len(req.State), MaxState))
+		return f.refuse(r, req, federation.Refuse(federation.ProblemBadRequest, req.Party,
+			fmt.Errorf("signin: state has %d bytes, at most %d are carried", len(req.State), MaxState)))
 	}
 	if err := f.refuseFramed(r, req); err != nil {
 		return err
@@ -36,7 +36,7 @@ func (f *Flow) Begin(w http.ResponseWriter, r *http.Request, req *federation.Sig
 	s, err := f.current(w, r, partyName(req))
 	switch {
 	case err != nil:
-		return f.again(err, req)
+		return f.again(f.refuse(r, req, err), req)
 	case s == nil || !f.satisfies(req, s.session):
 		return f.page(w, r, req, pages.SignIn{Fresh: s != nil})
 	}
@@ -52,19 +52,14 @@ func (f *Flow) Begin(w http.ResponseWriter, r *http.Request, req *federation.Sig
 // would stay blank there and the application would wait for nothing. It leaves
 // no transaction and no cookie.
 func (f *Flow) refuseFramed(r *http.Request, req *federation.SignInRequest) error {
-	switch r.Header.Get("Sec-Fetch-Dest") {
-	case "iframe", "frame", "embed", "object", "fencedframe":
-	default:
+	info := web.From(r.Context())
+	if !info.Framed {
 		return nil
 	}
 	f.metrics.framed.WithLabelValues(req.Party.Key).Inc()
-	info := web.From(r.Context())
 	f.cfg.Logger.LogAttrs(r.Context(), levelInfo, "sign-in request refused",
 		str("reason", "framed"), str("party", req.Party.Key), str("protocol", req.Protocol), str("ref", info.Reference))
-	f.record(r.Context(), &audit.Event{
-		Code: audit.RequestRefused, Protocol: req.Protocol, Party: req.Realm, CorrelationID: req.CorrelationID, Reason: "framed",
-	})
-	return federation.Refuse(federation.ProblemBadRequest, req.Party, errFramed)
+	return f.refuse(r, req, federation.Refuse(federation.ProblemBadRequest, req.Party, errFramed))
 }
 
 // satisfies reports whether a session is what the request asks for.

@@ -23,26 +23,26 @@ var (
 // Continue answers a post of our own form (field t).
 func (f *Flow) Continue(w http.ResponseWriter, r *http.Request) error {
 	if err := f.origins.Check(r); err != nil {
-		return federation.Refuse(federation.ProblemBadRequest, nil, fmt.Errorf("signin: post from elsewhere: %w", err))
+		return f.refuse(r, nil, federation.Refuse(federation.ProblemBadRequest, nil, fmt.Errorf("signin: post from elsewhere: %w", err)))
 	}
 	in, err := readForm(w, r)
 	defer in.password.Wipe()
 	if err != nil {
-		return err
+		return f.refuse(r, nil, err)
 	}
 	if in.action == pages.ActionSignOut {
 		return f.SignOut(w, r, &federation.SignOut{})
 	}
 	t, err := f.open(in.token)
 	if err != nil {
-		return err
+		return f.refuse(r, nil, err)
 	}
 	switch in.action {
 	case pages.ActionAgain, pages.ActionOther:
 		return f.restart(w, r, t, in)
 	}
 	if err := f.usable(r, t); err != nil {
-		return f.again(err, &t.req)
+		return f.again(f.refuse(r, &t.req, err), &t.req)
 	}
 	if in.language != "" {
 		p := pages.SignIn{Fresh: t.req.ForceLogin, Again: true, User: in.name, Keep: in.keep, Language: in.language}
@@ -55,7 +55,7 @@ func (f *Flow) Continue(w http.ResponseWriter, r *http.Request) error {
 // page could as well have sent the request.
 func (f *Flow) restart(w http.ResponseWriter, r *http.Request, t *transaction, in *form) error {
 	if age := f.cfg.Now().Sub(t.issued); age > restartFor || age < -time.Minute {
-		return federation.Refuse(federation.ProblemStale, t.req.Party, errExpired)
+		return f.refuse(r, &t.req, federation.Refuse(federation.ProblemStale, t.req.Party, errExpired))
 	}
 	req := t.req
 	if in.action == pages.ActionAgain {
@@ -162,11 +162,11 @@ func (f *Flow) accepted(w http.ResponseWriter, r *http.Request, t *transaction, 
 // used answers the post of a page that led to a token before.
 func (f *Flow) used(w http.ResponseWriter, r *http.Request, t *transaction) error {
 	s, err := f.current(w, r, "")
-	if err != nil {
-		return f.again(err, &t.req)
+	if err == nil && s == nil {
+		err = federation.Refuse(federation.ProblemStale, t.req.Party, errUsed)
 	}
-	if s == nil {
-		return f.again(federation.Refuse(federation.ProblemStale, t.req.Party, errUsed), &t.req)
+	if err != nil {
+		return f.again(f.refuse(r, &t.req, err), &t.req)
 	}
 	f.metrics.pages.WithLabelValues("signedin").Inc()
 	return f.pages.Load().SignedIn(w, r, pages.SignedIn{User: displayName(s.account), Party: t.req.Party, Used: true})

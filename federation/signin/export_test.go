@@ -14,12 +14,12 @@ func SplitTransaction(b []byte) (again []byte, req federation.SignInRequest, err
 	if err != nil {
 		return nil, federation.SignInRequest{}, err
 	}
-	return t.append(nil), t.req, nil
+	return t.encode(nil), t.req, nil
 }
 
 // PlainTransaction is the plaintext of a transaction for a request.
 func PlainTransaction(req *federation.SignInRequest) []byte {
-	return (&transaction{req: *req}).append(nil)
+	return (&transaction{req: *req}).encode(nil)
 }
 
 // ParseForm reads our form; nil fields for what is not there.

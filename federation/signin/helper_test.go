@@ -308,7 +308,8 @@ func newLab(t *testing.T, change func(*lab, *signin.Config)) *lab {
 
 // serve is a small stand-in of the edge and of a protocol's parser.
 func (l *lab) serve(w http.ResponseWriter, r *http.Request) {
-	info := &web.Info{Reference: "K7QF-3M9D", Start: l.clock(), CorrelationID: r.URL.Query().Get("client-request-id")}
+	info := &web.Info{Reference: "K7QF-3M9D", Start: l.clock(), CorrelationID: r.URL.Query().Get("client-request-id"),
+		Framed: r.Header.Get("Sec-Fetch-Dest") == "iframe"}
 	r = r.WithContext(web.With(r.Context(), info))
 	err := l.route(w, r)
 	l.mu.Lock()

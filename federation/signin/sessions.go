@@ -167,7 +167,7 @@ func (f *Flow) Start(w http.ResponseWriter, r *http.Request) error {
 	home := f.cfg.Parties(f.cfg.Home)
 	s, err := f.current(w, r, "")
 	if err != nil {
-		return err
+		return f.refuse(r, nil, err)
 	}
 	if s == nil {
 		f.metrics.pages.WithLabelValues("start").Inc()

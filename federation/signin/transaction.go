@@ -59,9 +59,9 @@ func newTransaction(req *federation.SignInRequest, browser [16]byte, now time.Ti
 // key names the transaction in the store of used ones.
 func (t *transaction) key() string { return hex.EncodeToString(t.id[:]) }
 
-// append writes the plaintext. Strings are bytes as they are: wctx goes back
+// encode appends the plaintext. Strings are bytes as they are: wctx goes back
 // byte for byte. Query is left out, it can be as long as the state once more.
-func (t *transaction) append(dst []byte) []byte {
+func (t *transaction) encode(dst []byte) []byte {
 	flags := bit(t.req.HasState, flagState) | bit(t.req.ForceLogin, flagForce) | bit(t.req.Passwords, flagPasswords) | bit(t.other, flagOther)
 	dst = append(dst, transactionVersion, flags)
 	dst = append(dst, t.id[:]...)
@@ -88,7 +88,7 @@ func (t *transaction) strings() []*string {
 	return []*string{&r.Protocol, &r.Realm, &r.ReplyTo, &r.State, &r.LoginHint, &r.CorrelationID, &r.Extra}
 }
 
-// parseTransaction reads what append wrote, and nothing else.
+// parseTransaction reads what encode wrote, and nothing else.
 func parseTransaction(b []byte) (*transaction, error) {
 	if len(b) < transactionFixed || b[0] != transactionVersion || b[1]&^flagsKnown != 0 {
 		return nil, errTransaction
@@ -121,7 +121,7 @@ func parseTransaction(b []byte) (*transaction, error) {
 func (f *Flow) seal(t *transaction) (string, error) {
 	party := t.req.Party.Key
 	plain := binary.AppendUvarint(nil, uint64(len(party)))
-	plain = t.append(append(plain, party...))
+	plain = t.encode(append(plain, party...))
 	token := base64.RawURLEncoding.EncodeToString(f.cfg.Seal.Seal(nil, plain, transactionAAD))
 	if len(token) > maxTransaction {
 		return "", federation.Refuse(federation.ProblemBadRequest, t.req.Party,
