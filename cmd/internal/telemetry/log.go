@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -36,7 +38,35 @@ type LogConfig struct {
 
 // NewLogger returns the service's logger.
 func NewLogger(cfg LogConfig) *slog.Logger {
-	return slog.New(slog.NewJSONHandler(cfg.Writer, &slog.HandlerOptions{Level: cfg.Level, ReplaceAttr: replace}))
+	r := &redactor{}
+	r.known.Store(&map[string]bool{})
+	return slog.New(slog.NewJSONHandler(cfg.Writer, &slog.HandlerOptions{Level: cfg.Level, ReplaceAttr: r.replace}))
+}
+
+// redactor decides what of an attribute is written.
+type redactor struct {
+	// known remembers the verdict on keys, which are few and come back with each
+	// record. The map is never changed, only replaced by a larger one.
+	known atomic.Pointer[map[string]bool]
+}
+
+// maxKnown bounds the memory for keys, should somebody make them up at run time.
+const maxKnown = 512
+
+// secret is [secret] with a memory.
+func (r *redactor) secret(key string) bool {
+	known := *r.known.Load()
+	v, ok := known[key]
+	if ok {
+		return v
+	}
+	v = secret(key)
+	if len(known) < maxKnown {
+		more := maps.Clone(known)
+		more[strings.Clone(key)] = v
+		r.known.Store(&more) // another goroutine's addition may get lost, and comes again
+	}
+	return v
 }
 
 // ParseLevel reads debug, info, warn or error.
@@ -49,8 +79,8 @@ func ParseLevel(s string) (slog.Level, error) {
 }
 
 // replace is called for each attribute that is not a group, after LogValue.
-func replace(groups []string, a slog.Attr) slog.Attr {
-	if secret(a.Key) || slices.ContainsFunc(groups, secret) {
+func (r *redactor) replace(groups []string, a slog.Attr) slog.Attr {
+	if r.secret(a.Key) || slices.ContainsFunc(groups, r.secret) {
 		return slog.String(a.Key, redacted)
 	}
 	switch a.Value.Kind() {
@@ -59,7 +89,11 @@ func replace(groups []string, a slog.Attr) slog.Attr {
 			a.Value = slog.StringValue(text(s))
 		}
 	case slog.KindAny:
-		a.Value = anyValue(a.Value.Any())
+		switch v := a.Value.Any().(type) {
+		case slog.Level, *slog.Source: // slog's own
+		default:
+			a.Value = anyValue(v)
+		}
 	case slog.KindDuration:
 		// Milliseconds can be compared and summed by a log store.
 		a.Value = slog.Float64Value(float64(a.Value.Duration().Microseconds()) / 1000)
@@ -123,10 +157,6 @@ func anyValue(v any) slog.Value {
 	switch x := v.(type) {
 	case nil:
 		return slog.AnyValue(nil)
-	case *slog.Source:
-		return slog.AnyValue(x)
-	case slog.Level:
-		return slog.AnyValue(x)
 	case *http.Cookie:
 		return slog.StringValue(redacted)
 	case *url.URL:
