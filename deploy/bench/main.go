@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"sallyport/authn/directory/directorytest"
 )
@@ -28,6 +29,7 @@ type plan struct {
 	soak        int // tokens before the memory is read
 	starts      int
 	users       int    // a multiple of connections
+	fsync       bool   // the audit trail's file is synced before a token leaves
 	profile     string // file for a CPU profile of the tokens and sign-ins
 }
 
@@ -37,6 +39,7 @@ func main() {
 	flag.IntVar(&p.rounds, "rounds", p.rounds, "interleaved rounds of each kind")
 	flag.IntVar(&p.soak, "tokens", p.soak, "tokens before the memory is read")
 	keep := flag.Bool("keep", false, "keep the scratch directory and print its name")
+	flag.BoolVar(&p.fsync, "fsync", true, "sync the audit file before a token leaves, as the product does by default")
 	flag.StringVar(&p.profile, "profile", "", "write a CPU profile of the gateway's tokens (FILE.session) and sign-ins (FILE.password) and measure nothing")
 	flag.Parse()
 	if *short {
@@ -84,7 +87,7 @@ func run(ctx context.Context, p plan, keep bool) (good bool, err error) {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, ad.Close()) }()
-	s, err := writeSettings(dir, ad)
+	s, err := writeSettings(dir, ad, p.fsync)
 	if err != nil {
 		return false, err
 	}
@@ -105,8 +108,20 @@ func run(ctx context.Context, p plan, keep bool) (good bool, err error) {
 	for _, v := range ad.Violations() {
 		return false, fmt.Errorf("the directory complains: %s", v)
 	}
-	fmt.Printf("\n%d cores, %s, %s/%s, %d rounds, median (lowest to highest)\n\n", runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH, p.rounds)
+	fmt.Printf("\n%d cores, %s, %s/%s, %d rounds, median (lowest to highest), %s\n\n",
+		runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH, p.rounds, load1())
 	return t.print(os.Stdout), nil
+}
+
+// load1 tells how busy the machine was: what others do on the same cores makes
+// caches cold, and everything besides the signature dearer.
+func load1() string {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "load unknown"
+	}
+	load, _, _ := strings.Cut(string(b), " ")
+	return "load " + load
 }
 
 func say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }

@@ -40,9 +40,9 @@ func build(ctx context.Context, to, pkg string) error {
 	return nil
 }
 
-// writeSettings makes the keys and the settings file: audit trail to a file, with
-// fsync, everything else as it comes.
-func writeSettings(dir string, ad *directorytest.Directory) (*settings, error) {
+// writeSettings makes the keys and the settings file: the audit trail goes to a
+// file, everything else is as it comes.
+func writeSettings(dir string, ad *directorytest.Directory, fsync bool) (*settings, error) {
 	s := &settings{file: filepath.Join(dir, "sallyport.yaml"), roots: x509.NewCertPool()}
 	cert, key, err := listenerCertificate()
 	if err != nil {
@@ -76,9 +76,9 @@ directory:
   service_account: {name: '%s', password_file: service-account}
 sessions: {store: memory}
 signing: {key_file: signing.key, certificate_file: signing.crt}
-audit: {file: audit.log}
+audit: {file: audit.log, no_sync: %t}
 ops: {listen: "127.0.0.1:0"}
-`, host, ad.Domain, ad.NetBIOS, ad.DCs[0].URL, ad.DCs[0].Addr, ad.ServiceName),
+`, host, ad.Domain, ad.NetBIOS, ad.DCs[0].URL, ad.DCs[0].Addr, ad.ServiceName, !fsync),
 	}
 	for name, data := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {

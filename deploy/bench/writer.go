@@ -85,12 +85,12 @@ func writer(t *table) error {
 		return rsa.VerifyPKCS1v15(cert.PublicKey.(*rsa.PublicKey), crypto.SHA256, signer.digest[:], signer.sig)
 	}
 	var times, allocations, verifications []float64
-	for range 7 {
-		v, err := weighCalls(2000, verify)
+	for range 15 {
+		v, err := weighCalls(1000, verify)
 		if err != nil {
 			return err
 		}
-		w, err := weighCalls(2000, write)
+		w, err := weighCalls(1000, write)
 		if err != nil {
 			return err
 		}
