@@ -324,11 +324,7 @@ func (c *process) stop(t *testing.T) {
 func TestServeAnswersReloadsAndStops(t *testing.T) {
 	p := newPlace(t)
 	c := p.start(t)
-	address := c.log.wait(t, `"msg":"serving"`)
-	var rec struct{ Address string }
-	must(t, json.Unmarshal([]byte(address), &rec))
-	_, port, err := net.SplitHostPort(rec.Address)
-	must(t, err)
+	port := c.publicPort(t)
 
 	res, err := c.ctl.Get("http://control/readyz")
 	must(t, err)

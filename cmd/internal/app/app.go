@@ -170,7 +170,7 @@ func (a *App) Start(ctx context.Context) error {
 	}
 	if a.cfg.Ops.Control != "" {
 		control, err := telemetry.StartControl(telemetry.ControlConfig{
-			Path: a.cfg.Ops.Control, Reload: a.Reload, Health: a.health, Pprof: a.cfg.Ops.Pprof, Logger: a.log,
+			Path: a.cfg.Ops.Control, Reload: a.Reload, Partial: ErrRestart, Health: a.health, Pprof: a.cfg.Ops.Pprof, Logger: a.log,
 		})
 		if err != nil {
 			return err
