@@ -47,6 +47,7 @@ type domain struct {
 	suffixes map[string]bool
 	service  *serviceAccount
 	netbios  atomic.Pointer[string]
+	warned   atomic.Bool // about the NetBIOS name, once
 
 	servers    atomic.Pointer[[]*server] // by tier
 	discovered atomic.Int64              // unix nanoseconds of the last good discovery

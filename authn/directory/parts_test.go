@@ -3,7 +3,6 @@ package directory_test
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -349,65 +348,5 @@ func TestNetBIOSNameIsLearned(t *testing.T) {
 	eventually(t, "CONTOSO is known", func() bool { return l.signIn(`CONTOSO\alice`, password) == authn.Accepted })
 	if acc := l.resolve("alice@contoso.test"); acc.Name() != `CONTOSO\alice` {
 		t.Errorf("name %s", acc.Name())
-	}
-}
-
-func TestProbeSaysWhatToDo(t *testing.T) {
-	for name, c := range map[string]struct {
-		change func(*directorytest.Directory, *directory.Config)
-		step   directory.Step
-		remedy string
-	}{
-		"down":         {func(ad *directorytest.Directory, _ *directory.Config) { ad.DCs[0].Down() }, directory.StepDial, "open the way to"},
-		"expired":      {setting(func(s *directorytest.Settings) { s.Certificate = directorytest.CertificateExpired }), directory.StepTLS, "renew it"},
-		"wrong name":   {setting(func(s *directorytest.Settings) { s.Certificate = directorytest.CertificateWrongName }), directory.StepTLS, "use that name"},
-		"no SAN":       {setting(func(s *directorytest.Settings) { s.Certificate = directorytest.CertificateNoSAN }), directory.StepTLS, "subject alternative name"},
-		"foreign CA":   {setting(func(s *directorytest.Settings) { s.Certificate = directorytest.CertificateForeignCA }), directory.StepTLS, "ca_file"},
-		"other domain": {setting(func(s *directorytest.Settings) { s.OtherDomain = "other.test" }), directory.StepServer, "dns_name"},
-		"read-only":    {setting(func(s *directorytest.Settings) { s.RODC = true }), directory.StepServer, "allow_rodc"},
-		"not synced":   {setting(func(s *directorytest.Settings) { s.NotSynchronized = true }), directory.StepServer, "replicated"},
-		"clock":        {setting(func(s *directorytest.Settings) { s.Clock = 10 * time.Minute }), directory.StepClock, "time source"},
-		"wrong password": {func(_ *directorytest.Directory, c *directory.Config) {
-			c.Service.Passwords = func() [][]byte { return [][]byte{[]byte("x")} }
-		}, directory.StepService, "password file"},
-		"locked": {func(ad *directorytest.Directory, _ *directory.Config) {
-			_ = ad.Update("svc-sallyport", func(u *directorytest.User) { u.Locked = true })
-		}, directory.StepService, "unlock"},
-		"base": {func(ad *directorytest.Directory, c *directory.Config) {
-			c.Domains[0].BaseDN = "OU=Nowhere," + ad.BaseDN
-		}, directory.StepRead, "base_dn"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			l := newLab(t, directorytest.Config{}, c.change)
-			seen := false
-			for _, r := range l.dir.Probe(t.Context()) {
-				if r.OK {
-					continue
-				}
-				if r.Step != c.step || !strings.Contains(r.Remedy, c.remedy) || r.Found == "" || r.Server != l.ad.DCs[0].Name {
-					t.Errorf("%+v", r)
-				}
-				seen = true
-			}
-			if !seen {
-				t.Error("nothing was found")
-			}
-			if n := len(l.ad.UserBinds()); n != 0 {
-				t.Errorf("%d user binds", n)
-			}
-		})
-	}
-	l := newLab(t, directorytest.Config{DCs: 2})
-	steps := map[directory.Step]int{}
-	for _, r := range l.dir.Probe(t.Context()) {
-		if !r.OK {
-			t.Errorf("%+v", r)
-		}
-		steps[r.Step]++
-	}
-	for _, s := range []directory.Step{directory.StepDial, directory.StepTLS, directory.StepServer, directory.StepClock, directory.StepLevel, directory.StepService, directory.StepRead} {
-		if steps[s] != 2 {
-			t.Errorf("step %s ran %d times", s, steps[s])
-		}
 	}
 }

@@ -122,6 +122,9 @@ func (dm *domain) learnNetBIOS(ctx context.Context, configNC string) {
 		err = errors.New("no crossRef object")
 	}
 	if err != nil {
+		if dm.warned.Swap(true) {
+			return
+		}
 		dm.d.cfg.Logger.Warn("NetBIOS name cannot be read; DOMAIN\\name will not work until it is set", "domain", dm.name, "error", err)
 		return
 	}

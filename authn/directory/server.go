@@ -74,6 +74,13 @@ func (s *server) pool(kind purpose) *pool {
 // open makes a connection and, for searches, binds it as the service account.
 func (s *server) open(ctx context.Context, kind purpose) (*conn, error) {
 	d := s.dm.d
+	if kind == forSearches {
+		// Nothing is learned about the DC here, so its breaker hears nothing.
+		if err := s.dm.service.admitted(ctx); err != nil {
+			s.m.errors[classService].Inc()
+			return nil, s.named(err)
+		}
+	}
 	start := time.Now()
 	dialCtx, cancel := context.WithTimeout(ctx, d.cfg.Limits.Dial)
 	c, err := open(dialCtx, dialConfig{endpoint: s.endpoint, roots: d.roots.Load(), dial: d.cfg.Dial, limits: d.cfg.Limits, kind: kind})

@@ -72,12 +72,9 @@ func newServiceAccount(s Service, limit time.Duration, diag *diagnostics, log *s
 
 // bind makes c a connection of the service account.
 func (a *serviceAccount) bind(ctx context.Context, c *conn) error {
-	var set [][]byte
-	if a.passwords != nil {
-		set = a.passwords()
-	}
-	if len(set) == 0 || len(set[0]) == 0 {
-		return &failure{class: classService, err: errors.New("the service account has no password")}
+	set, err := a.current()
+	if err != nil {
+		return err
 	}
 	if err := a.lock(ctx); err != nil {
 		return err
@@ -97,8 +94,8 @@ func (a *serviceAccount) bind(ctx context.Context, c *conn) error {
 		return a.disprovedLocked(ctx, c, set, at, ans)
 	}
 	defer a.unlock()
-	if now := a.now(); now.Before(a.until) {
-		return &failure{class: classService, err: fmt.Errorf("not asked again for %s: %w", a.until.Sub(now).Round(time.Second), a.refused)}
+	if err := a.pausedLocked(); err != nil {
+		return err
 	}
 	ans := c.bind(ctx, a.limit, a.name, set[0])
 	if ans.code == ldap.LDAPResultInvalidCredentials {
@@ -108,6 +105,42 @@ func (a *serviceAccount) bind(ctx context.Context, c *conn) error {
 		a.acceptedLocked(0)
 	}
 	return a.finish(ctx, c, ans)
+}
+
+// admitted tells, before anything is dialled, whether bind would offer a
+// password at all.
+func (a *serviceAccount) admitted(ctx context.Context) error {
+	set, err := a.current()
+	if err != nil {
+		return err
+	}
+	if err := a.lock(ctx); err != nil {
+		return err
+	}
+	defer a.unlock()
+	a.noticeLocked(set)
+	return a.pausedLocked()
+}
+
+// current returns the passwords of this moment. An empty one is never offered: it
+// would be an anonymous bind.
+func (a *serviceAccount) current() ([][]byte, error) {
+	var set [][]byte
+	if a.passwords != nil {
+		set = a.passwords()
+	}
+	if len(set) == 0 || len(set[0]) == 0 {
+		return nil, &failure{class: classService, err: errors.New("the service account has no password")}
+	}
+	return set, nil
+}
+
+func (a *serviceAccount) pausedLocked() error {
+	now := a.now()
+	if !now.Before(a.until) {
+		return nil
+	}
+	return &failure{class: classService, err: fmt.Errorf("not asked again for %s: %w", a.until.Sub(now).Round(time.Second), a.refused)}
 }
 
 // disprovedLocked handles 49 for the password at index tried.

@@ -48,11 +48,23 @@ func TestServiceAccountIsNotLockedByUs(t *testing.T) {
 	if err := l.dir.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "bind pools warm", func() bool {
+		for _, s := range l.dir.Status()[0].Servers {
+			if s.BindIdle+s.BindLent != 2 {
+				return false
+			}
+		}
+		return true
+	})
+	dials := l.ad.DCs[0].Dials() + l.ad.DCs[1].Dials()
 	for range 20 {
 		l.want(l.signIn("alice@contoso.test", password), authn.Unavailable, "sign-in")
 	}
 	if n := serviceBinds(l); n != 2 {
 		t.Errorf("%d binds as the service account, want one for each password", n)
+	}
+	if n := l.ad.DCs[0].Dials() + l.ad.DCs[1].Dials(); n > dials {
+		t.Errorf("%d connections were made for nothing", n-dials)
 	}
 	st := l.dir.Status()[0]
 	if st.ServiceAccount == "" || st.Usable {
