@@ -41,7 +41,11 @@ func (a *App) buildAudit() error {
 		a.auditFile = auditlog.NewFile(auditlog.FileConfig{
 			Path: c.File, MaxSize: int64(c.RotateSize), Daily: c.RotateDaily, NoSync: c.NoSync, ChainKey: key, Logger: a.log, Now: a.now,
 		})
-		if err := a.auditFile.Open(); err != nil {
+		switch err := a.auditFile.Open(); {
+		case err != nil && !c.Required && auditlog.Passing(err):
+			// Sign-in goes on; events wait until the disk takes them.
+			a.log.Error("audit file cannot be written", "error", err)
+		case err != nil:
 			return fmt.Errorf("audit.file: %w", err)
 		}
 		cfg.Sinks = append(cfg.Sinks, a.auditFile)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"sallyport/authn/audit"
@@ -234,4 +235,17 @@ func syncDir(dir string) error {
 	}
 	defer d.Close()
 	return d.Sync()
+}
+
+// Passing reports whether an error of [File.Open] is a fault of the machine that
+// may go away by itself (a full disk, a disk that does not answer), so that a
+// service whose trail is not required may start; anything else is a mistake in the
+// settings.
+func Passing(err error) bool {
+	for _, e := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EIO, syscall.EROFS, syscall.ESTALE} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
