@@ -72,11 +72,6 @@ func (s SID) with(rid uint32) SID {
 	return binary.LittleEndian.AppendUint32(out, rid)
 }
 
-// guidText returns the registry form of an objectGUID.
-func guidText(g [16]byte) string {
-	return fmt.Sprintf("%02x%02x%02x%02x-%02x%02x-%02x%02x-%x-%x", g[3], g[2], g[1], g[0], g[5], g[4], g[7], g[6], g[8:10], g[10:16])
-}
-
 // parseGUID reads the registry form, with or without braces.
 func parseGUID(s string) (g [16]byte, ok bool) {
 	if len(s) == 38 && s[0] == '{' && s[37] == '}' {

@@ -147,11 +147,6 @@ func toFiletime(t time.Time) int64 {
 	return t.Unix()*10_000_000 + int64(t.Nanosecond()/100) + filetimeUnixEpoch
 }
 
-func fromFiletime(ft int64) time.Time {
-	d := ft - filetimeUnixEpoch
-	return time.Unix(d/10_000_000, d%10_000_000*100)
-}
-
 // toInterval gives the negative count of 100 ns that AD keeps durations as; a
 // negative duration means for ever.
 func toInterval(d time.Duration) int64 {
