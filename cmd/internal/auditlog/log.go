@@ -165,7 +165,7 @@ func (l *Log) demand(ctx context.Context, waits []*batch) error {
 func (l *Log) Trouble() error {
 	var errs []error
 	for _, w := range l.workers {
-		if err, waiting := w.trouble(); err != nil {
+		if waiting, err := w.trouble(); err != nil {
 			errs = append(errs, fmt.Errorf("audit sink %s: %w (%d events wait)", w.sink.Name(), err, waiting))
 		}
 	}

@@ -37,8 +37,8 @@ func (m *metrics) register(r prometheus.Registerer, l *Log) error {
 	}, func() float64 {
 		n := 0
 		for _, w := range l.workers {
-			_, q := w.trouble()
-			n += q
+			waiting, _ := w.trouble()
+			n += waiting
 		}
 		return float64(n)
 	})

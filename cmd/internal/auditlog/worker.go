@@ -158,10 +158,10 @@ func (w *worker) finish(n, lost int, err error) {
 	}
 }
 
-func (w *worker) trouble() (err error, waiting int) {
+func (w *worker) trouble() (waiting int, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.broken, len(w.queue)
+	return len(w.queue), w.broken
 }
 
 // close writes what waits and closes the sink.
@@ -176,7 +176,7 @@ func (w *worker) close(ctx context.Context) error {
 		return fmt.Errorf("audit sink %s: %w", w.sink.Name(), ctx.Err())
 	}
 	var err error
-	if broken, waiting := w.trouble(); waiting > 0 {
+	if waiting, broken := w.trouble(); waiting > 0 {
 		err = fmt.Errorf("audit sink %s: %d events are lost: %w", w.sink.Name(), waiting, broken)
 	}
 	return errors.Join(err, w.sink.Close())
