@@ -51,7 +51,7 @@ func (a *App) buildFront() error {
 	}
 	passive, err := wsfed.New(wsfed.Config{
 		Parties: func() *wsfed.Registry { return a.live.Load().parties },
-		Flow:    a.flow, Audit: a.audit, Registerer: a.registry, Now: a.now,
+		Flow:    a.flow, OwnForm: signin.Owns, Audit: a.audit, Registerer: a.registry, Now: a.now,
 	})
 	if err != nil {
 		return err
