@@ -68,7 +68,7 @@ func (f *fake) addr() string { return f.ln.Addr().String() }
 func (f *fake) config() redisstore.Config {
 	return redisstore.Config{
 		Addresses: []string{f.addr()}, Username: "gateway", Password: func() (string, error) { return gatewayPassword, nil },
-		Masters: [][]byte{seal.NewMaster()}, ProbeEvery: 200 * time.Millisecond,
+		Masters: [][]byte{seal.NewMaster()}, ProbeEvery: 200 * time.Millisecond, Timeout: patience,
 	}
 }
 

@@ -95,6 +95,7 @@ func TestR06_RedisKilledAndStarted(t *testing.T) {
 	srv := startServer(t, redisstore.ACL)
 	var log logBuffer
 	cfg := srv.config()
+	cfg.Timeout = productTimeout
 	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	s := newStore(t, cfg)
 	id, err := s.Create(t.Context(), sessiontest.Example(1, time.Now()))
@@ -111,7 +112,9 @@ func TestR06_RedisKilledAndStarted(t *testing.T) {
 
 func TestR06_RedisPaused(t *testing.T) {
 	srv := startServer(t, redisstore.ACL)
-	s := newStore(t, srv.config())
+	cfg := srv.config()
+	cfg.Timeout = productTimeout
+	s := newStore(t, cfg)
 	id, err := s.Create(t.Context(), sessiontest.Example(1, time.Now()))
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +126,7 @@ func TestR06_NetworkCut(t *testing.T) {
 	f := startFake(t)
 	p := startProxy(t, f.addr())
 	cfg := f.config()
-	cfg.Addresses = []string{p.addr()}
+	cfg.Addresses, cfg.Timeout = []string{p.addr()}, productTimeout
 	s := newStore(t, cfg)
 	id, err := s.Create(t.Context(), sessiontest.Example(1, time.Now()))
 	if err != nil {
@@ -159,7 +162,7 @@ func TestR05_SignOutDuringAnOutageIsCarriedOut(t *testing.T) {
 	p := startProxy(t, f.addr())
 	cfg := f.config()
 	direct := newStore(t, cfg)
-	cfg.Addresses = []string{p.addr()}
+	cfg.Addresses, cfg.Timeout = []string{p.addr()}, productTimeout
 	s := newStore(t, cfg)
 	id, err := s.Create(t.Context(), sessiontest.Example(1, time.Now()))
 	if err != nil {
@@ -185,7 +188,7 @@ func TestR07_SlowRedisDoesNotPileUp(t *testing.T) {
 	f := startFake(t)
 	p := startProxy(t, f.addr())
 	cfg := f.config()
-	cfg.Addresses, cfg.PoolSize = []string{p.addr()}, 8
+	cfg.Addresses, cfg.PoolSize, cfg.Timeout = []string{p.addr()}, 8, productTimeout
 	s := newStore(t, cfg)
 	id, err := s.Create(t.Context(), sessiontest.Example(1, time.Now()))
 	if err != nil {

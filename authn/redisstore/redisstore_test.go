@@ -42,7 +42,7 @@ func TestFakeServerConforms(t *testing.T) {
 		Open: func(t *testing.T, l session.Lifetimes) session.Store {
 			srv = startFake(t)
 			cfg := srv.config()
-			cfg.Lifetimes, cfg.Now, cfg.Timeout = l, c.Now, 5*time.Second
+			cfg.Lifetimes, cfg.Now = l, c.Now
 			return newStore(t, cfg)
 		},
 		Advance: func(_ *testing.T, d time.Duration) {
@@ -60,7 +60,7 @@ func TestRealRedisConforms(t *testing.T) {
 		Open: func(t *testing.T, l session.Lifetimes) session.Store {
 			srv.flush()
 			cfg := srv.config()
-			cfg.Lifetimes, cfg.Now, cfg.Timeout = l, c.Now, 5*time.Second
+			cfg.Lifetimes, cfg.Now = l, c.Now
 			return newStore(t, cfg)
 		},
 		Advance: func(_ *testing.T, d time.Duration) {
@@ -75,7 +75,7 @@ func TestRealRedisConforms(t *testing.T) {
 func TestR10_EveryKeyHasALifeAndABound(t *testing.T) {
 	onBoth(t, func(t *testing.T, b backend) {
 		cfg := b.config()
-		cfg.Lifetimes, cfg.Timeout = session.Lifetimes{Absolute: 8 * time.Hour, Idle: time.Hour}, 5*time.Second
+		cfg.Lifetimes = session.Lifetimes{Absolute: 8 * time.Hour, Idle: time.Hour}
 		s := newStore(t, cfg)
 		r := rand.New(rand.NewPCG(1, 2))
 		var ids []session.ID
@@ -149,7 +149,7 @@ func TestSessionFitsItsBudget(t *testing.T) {
 func TestUseIsOneRoundTrip(t *testing.T) {
 	f := startFake(t)
 	cfg := f.config()
-	cfg.ProbeEvery, cfg.Timeout = time.Hour, 5*time.Second
+	cfg.ProbeEvery = time.Hour
 	cfg.Lifetimes = session.Lifetimes{Idle: time.Hour}
 	s := newStore(t, cfg)
 	id, err := s.Create(t.Context(), sessiontest.Example(1, time.Now()))
@@ -245,7 +245,7 @@ func TestLabRedis(t *testing.T) {
 		t.Fatal("the lab's Redis must have TLS and a CA")
 	}
 	cfg.TLS.RootCAs = roots
-	cfg.Masters, cfg.Timeout = [][]byte{seal.NewMaster()}, 5*time.Second
+	cfg.Masters, cfg.Timeout = [][]byte{seal.NewMaster()}, patience
 	s := newStore(t, cfg)
 	if fatal, danger := problems(s.SelfTest(t.Context())); len(fatal)+len(danger) > 0 {
 		t.Fatalf("self-test: %q %q", fatal, danger)

@@ -174,3 +174,26 @@ func TestWrongPasswordIsNamed(t *testing.T) {
 		t.Errorf("%q", fatal)
 	}
 }
+
+// TestC26_PermissionTakenAwayIsAnOutage needs no server: what a running store does
+// when one of its commands is denied from now on.
+func TestC26_PermissionTakenAwayIsAnOutage(t *testing.T) {
+	f := startFake(t)
+	s := newStore(t, f.config())
+	id, err := s.Create(t.Context(), sessiontest.Example(1, time.Now()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.deny("LPUSHX", true)
+	if _, err := s.Use(t.Context(), id, "urn:a"); !errors.Is(err, session.ErrUnavailable) {
+		t.Errorf("Use: %v", err)
+	}
+	if down := s.Down(); down == nil || !strings.Contains(down.Error(), "NOPERM") || !strings.Contains(down.Error(), "lpushx") {
+		t.Errorf("reason for readiness: %v", down)
+	}
+	f.deny("LPUSHX", false)
+	eventually(t, "the store comes back", 3*time.Second, func() bool { return s.Down() == nil })
+	if _, err := s.Use(t.Context(), id, "urn:a"); err != nil {
+		t.Errorf("Use after: %v", err)
+	}
+}

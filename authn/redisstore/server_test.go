@@ -44,6 +44,13 @@ const (
 	adminPassword   = "admin-password-of-this-test"
 )
 
+// patience is the timeout of tests that are not about time: their machine may be
+// busy. Tests of outages have the product's.
+const (
+	patience       = 5 * time.Second
+	productTimeout = 250 * time.Millisecond
+)
+
 // lab says whether a missing lab is a failure.
 func lab() bool { return os.Getenv("CI") == "true" || os.Getenv("SALLYPORT_LAB") == "1" }
 
@@ -164,7 +171,7 @@ func (s *server) config() redisstore.Config {
 	return redisstore.Config{
 		Addresses: []string{s.addr()}, Username: "gateway", Password: func() (string, error) { return gatewayPassword, nil },
 		TLS: &tls.Config{RootCAs: s.roots, ServerName: "redis.contoso.test"}, Masters: [][]byte{seal.NewMaster()},
-		ProbeEvery: 200 * time.Millisecond,
+		ProbeEvery: 200 * time.Millisecond, Timeout: patience,
 	}
 }
 
