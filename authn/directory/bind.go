@@ -81,7 +81,7 @@ func (d *Directory) Bind(ctx context.Context, acc *authn.Account, pw *authn.Pass
 		return undecided(err)
 	}
 	if v.mayBeRenamed(d.cfg.Now().Sub(acc.ReadAt)) {
-		if fresh, ferr := d.ByID(ctx, acc.Domain, acc.ID); ferr == nil && fresh.DN != acc.DN {
+		if fresh, ferr := dm.byID(b, acc.ID); ferr == nil && fresh.DN != acc.DN {
 			if v, err = dm.bind(b, fresh.DN, pw); err != nil {
 				return undecided(err)
 			}
@@ -220,9 +220,13 @@ func (dm *domain) noVerdict(s *server, c *conn, a answer, idleSince time.Time) e
 		s.binds.flush(idleSince)
 		s.searches.flush(idleSince)
 	}
-	if a.code == ldap.LDAPResultInappropriateAuthentication || a.code == ldap.LDAPResultUnwillingToPerform {
+	switch a.code {
+	case ldap.LDAPResultInappropriateAuthentication, ldap.LDAPResultUnwillingToPerform:
 		s.pause(f)
-	} else {
+	case ldap.LDAPResultProtocolError, ldap.LDAPResultAuthMethodNotSupported, ldap.LDAPResultSaslBindInProgress, ldap.LDAPResultNoSuchAttribute:
+		s.log().Error("a bind was answered as no bind of ours can be", "alarm", true, "code", a.code, "text", a.text)
+		s.failed(f)
+	default:
 		s.failed(f)
 	}
 	return f

@@ -2,6 +2,7 @@ package directory_test
 
 import (
 	"encoding/base64"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -126,6 +127,34 @@ func TestThreeHundredGroupsNestedWithACycle(t *testing.T) {
 	acc := l.resolve(`CONTOSO\olivia`)
 	if !acc.GroupsRead || len(acc.Groups) < 301 {
 		t.Errorf("%d groups, read %v", len(acc.Groups), acc.GroupsRead)
+	}
+}
+
+// TestAttributeInPieces: a DC sends at most 1,500 values of an attribute at once.
+func TestAttributeInPieces(t *testing.T) {
+	var many []string
+	for i := range 3700 {
+		many = append(many, fmt.Sprintf("+31 20 %07d", i))
+	}
+	l := newLab(t, directorytest.Config{Users: []directorytest.User{{SAM: "phone", UPN: "phone@contoso.test", Password: password,
+		Attributes: map[string][]string{"otherTelephone": many}}}},
+		func(_ *directorytest.Directory, c *directory.Config) {
+			c.Attributes = []string{"otherTelephone", "title"}
+		})
+	acc := l.resolve("phone@contoso.test")
+	again, err := l.dir.ByID(t.Context(), acc.Domain, acc.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range []*authn.Account{acc, again} {
+		got := slices.Clone(a.Attributes["othertelephone"])
+		slices.Sort(got)
+		if d := cmp.Diff(many, got); d != "" {
+			t.Errorf("%d values: %s", len(got), d)
+		}
+	}
+	if v := l.ad.Violations(); len(v) > 0 {
+		t.Errorf("%q", v)
 	}
 }
 

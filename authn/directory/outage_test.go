@@ -14,7 +14,7 @@ import (
 )
 
 func TestD08_OneDeadDCIsNotNoticed(t *testing.T) {
-	l := newLab(t, directorytest.Config{DCs: 2}, quick(directory.Limits{}))
+	l := newLab(t, directorytest.Config{DCs: 2})
 	if err := l.dir.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

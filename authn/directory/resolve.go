@@ -162,6 +162,9 @@ func (dm *domain) lookup(b budget, f filter, limit int, match func(*hit, *ldap.E
 		if err != nil {
 			return nil, undecided(err)
 		}
+		if err := dm.addRanges(b, e, acc); err != nil {
+			return nil, err
+		}
 		h := hit{dm: dm, acc: acc}
 		match(&h, e)
 		hits = append(hits, h)

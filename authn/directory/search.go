@@ -178,7 +178,10 @@ func (d *Directory) ByID(ctx context.Context, domain string, id authn.GUID) (*au
 	if err != nil {
 		return nil, err
 	}
-	b := d.budget(ctx)
+	return dm.byID(d.budget(ctx), id)
+}
+
+func (dm *domain) byID(b budget, id authn.GUID) (*authn.Account, error) {
 	if id.IsZero() {
 		return nil, &authn.Error{Reason: authn.UnknownUser, Cause: errNoObject}
 	}
@@ -189,12 +192,15 @@ func (d *Directory) ByID(ctx context.Context, domain string, id authn.GUID) (*au
 	case err != nil:
 		return nil, undecided(err)
 	}
-	acc, err := dm.accountOf(entries[0], d.cfg.Now())
+	acc, err := dm.accountOf(entries[0], dm.d.cfg.Now())
 	if err != nil {
 		return nil, undecided(err)
 	}
 	if acc.ID != id {
 		return nil, undecided(fmt.Errorf("directory: asked for object %s, got %s", id, acc.ID))
+	}
+	if err := dm.addRanges(b, entries[0], acc); err != nil {
+		return nil, err
 	}
 	return dm.withGroups(b, acc)
 }
