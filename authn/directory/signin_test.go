@@ -62,3 +62,21 @@ func TestStartWarmsAndReportsUsable(t *testing.T) {
 		t.Errorf("%d user binds without a user", n)
 	}
 }
+
+// TestSambaHabits: a DC that ignores size limits and unknown controls, keeps the
+// old identity after a refused bind and says 52e for everything.
+func TestSambaHabits(t *testing.T) {
+	l := newLab(t, directorytest.Config{Samba: true, Settings: directorytest.Settings{FunctionalLevel: 4,
+		IgnoreSizeLimit: true, IgnoreCriticalControls: true, KeepIdentity: true}})
+	l.want(l.signIn("alice@contoso.test", password), authn.Accepted, "right")
+	l.want(l.signIn("alice@contoso.test", "wrong"), authn.WrongPassword, "wrong")
+	l.want(l.signIn(`CONTOSO\bob`, "Battery-Staple-8"), authn.Accepted, "right")
+	l.want(l.signIn("nobody@contoso.test", "x"), authn.UnknownUser, "unknown")
+	l.ad.DCs[0].Inject(directorytest.Fault{On: directorytest.OnSearch, Name: "userPrincipalName", Effect: directorytest.Doubled})
+	l.want(l.signIn("alice@contoso.test", password), authn.Ambiguous, "two objects")
+	for _, r := range l.dir.Probe(t.Context()) {
+		if !r.OK {
+			t.Errorf("%+v", r)
+		}
+	}
+}
