@@ -177,7 +177,7 @@ func (a *App) Start(ctx context.Context) error {
 		}
 		a.control = control
 	}
-	serverConfig := web.ServerConfig{Drain: a.cfg.Ops.DrainTime, NotReady: a.health.SetDraining}
+	serverConfig := web.ServerConfig{Drain: a.cfg.Ops.DrainTime, NotReady: a.health.SetDraining, ProxyProtocol: a.cfg.Proxy.ProxyProtocol}
 	if a.tls != nil {
 		serverConfig.TLS = web.TLSConfig(func(h *tls.ClientHelloInfo) (*tls.Certificate, error) { return a.tls.GetCertificate(h) })
 	}

@@ -84,7 +84,11 @@ func (a *App) ready() bool {
 }
 
 func trust(cfg *config.Config) web.Trust {
-	return web.Trust{Hosts: []string{cfg.Host()}, Proxies: cfg.Proxy.Trusted, Inside: cfg.Networks.Inside}
+	t := web.Trust{Hosts: []string{cfg.Host()}, Proxies: cfg.Proxy.Trusted, Inside: cfg.Networks.Inside}
+	if cfg.Proxy.Header == "forwarded" {
+		t.Header = web.Forwarded
+	}
+	return t
 }
 
 // errorPages draws errors with the pages in force.
@@ -128,7 +132,7 @@ func (a *App) buildLive(cfg *config.Config) (*live, error) {
 }
 
 func (a *App) buildClaims(cfg *config.Config) (*claims.Engine, error) {
-	c := claims.Config{Issuer: cfg.Issuer, Anchors: a.anchors, Logger: a.log, Now: a.now}
+	c := claims.Config{Issuer: cfg.Issuer, Anchors: a.anchors, PasswordChangeURL: cfg.SigninPage.ChangePasswordURL, Logger: a.log, Now: a.now}
 	for _, d := range cfg.Microsoft365.Domains {
 		c.Domains = append(c.Domains, claims.Domain{Name: d.Name, Issuer: d.Issuer, ObjectGUID: d.Anchor == "object-guid"})
 	}
@@ -168,7 +172,7 @@ func (a *App) buildPages(cfg *config.Config) (*pages.Set, error) {
 	}
 	p := pages.Config{
 		Org: s.Organisation, Host: public.Host, Accent: s.Accent, AccentDark: s.AccentDark, Help: s.HelpText,
-		Links: pages.Links{Help: s.HelpURL, Privacy: s.PrivacyURL, Forgot: s.ForgotPasswordURL}, Demo: a.opts.Demo, Banner: s.Banner,
+		Links: pages.Links{Help: s.HelpURL, Privacy: s.PrivacyURL, Forgot: s.ForgotPasswordURL, Change: s.ChangePasswordURL}, Demo: a.opts.Demo, Banner: s.Banner,
 	}
 	if s.Language != "auto" {
 		p.Language = s.Language

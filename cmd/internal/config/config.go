@@ -73,6 +73,12 @@ type Proxy struct {
 	// X-Forwarded-For, -Proto and -Host believed; from anybody else they are
 	// removed. Default: nobody.
 	Trusted []netip.Prefix `yaml:"trusted"`
+	// Header is the one header in which they report the client: x-forwarded-for,
+	// or forwarded (RFC 7239). The other one is never read. Default x-forwarded-for.
+	Header string `yaml:"header"`
+	// ProxyProtocol expects a PROXY protocol v2 frame at the start of every
+	// connection from a trusted proxy, before TLS. Default false.
+	ProxyProtocol bool `yaml:"proxy_protocol"`
 }
 
 // Networks is the organisation's own networks.
@@ -325,6 +331,10 @@ type SigninPage struct {
 	PrivacyURL string `yaml:"privacy_url"`
 	// ForgotPasswordURL is where a password is reset. Default: none.
 	ForgotPasswordURL string `yaml:"forgot_password_url"`
+	// ChangePasswordURL is where a password is changed: shown to people whose
+	// password has expired, and told to Microsoft 365 with the expiry claims.
+	// Default: none.
+	ChangePasswordURL string `yaml:"change_password_url"`
 	// HelpText is plain text under the form for each language, at most 200
 	// characters; English stands in for a language that is missing. Default: none.
 	HelpText map[string]string `yaml:"help_text"`
@@ -382,6 +392,7 @@ type Ops struct {
 func Default() *Config {
 	return &Config{
 		Listen:       ":8443",
+		Proxy:        Proxy{Header: "x-forwarded-for"},
 		Microsoft365: Microsoft365{Cloud: "global", TokenLifetime: time.Hour},
 		Directory: Directory{Limits: Limits{
 			BindMax: 16, BindMin: 2, ServiceMax: 4, Idle: 240 * time.Second, Age: time.Hour,

@@ -22,6 +22,7 @@ func (c *Config) validatePage(p *problems) {
 	plainText(p, "signin_page.banner", s.Banner, 0, 120)
 	for _, l := range []struct{ key, value string }{
 		{"help_url", s.HelpURL}, {"privacy_url", s.PrivacyURL}, {"forgot_password_url", s.ForgotPasswordURL},
+		{"change_password_url", s.ChangePasswordURL},
 	} {
 		if msg := link(l.value); msg != "" {
 			p.add("signin_page."+l.key, "%s", msg)

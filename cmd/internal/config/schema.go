@@ -18,7 +18,6 @@ var later = map[string]string{
 	"rotation":              "the life cycle of signing certificates",
 	"next_key_file":         "the life cycle of signing certificates",
 	"next_certificate":      "the life cycle of signing certificates",
-	"proxy_protocol":        "the PROXY protocol",
 	"sentinel":              "Redis Sentinel",
 	"cluster":               "Redis Cluster",
 	"keytab_file":           "Kerberos for the service account",

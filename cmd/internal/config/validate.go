@@ -53,6 +53,10 @@ func (c *Config) validateTLS(p *problems) {
 	case files && t.CertificateFile == "":
 		p.add("tls.certificate_file", "is missing beside key_file: name the certificate and its chain")
 	}
+	choice(p, "proxy.header", c.Proxy.Header, []string{"x-forwarded-for", "forwarded"})
+	if c.Proxy.ProxyProtocol && len(c.Proxy.Trusted) == 0 {
+		p.add("proxy.proxy_protocol", "needs the proxies that send it: name them in proxy.trusted")
+	}
 	if !t.PlainHTTP {
 		return
 	}
