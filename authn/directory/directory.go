@@ -216,7 +216,7 @@ func (d *Directory) domain(name string) (*domain, error) {
 
 func (dm *domain) netbiosName() string { return *dm.netbios.Load() }
 
-// registered is used by metrics to walk all servers.
+// eachServer walks the DCs of all domains.
 func (d *Directory) eachServer(f func(dm *domain, s *server)) {
 	for _, dm := range d.domains {
 		for _, s := range *dm.servers.Load() {
