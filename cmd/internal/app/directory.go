@@ -28,6 +28,7 @@ func DirectoryConfig(cfg *config.Config) (directory.Config, error) {
 	l := cfg.Directory.Limits
 	dc := directory.Config{
 		DefaultDomain: cfg.Directory.DefaultDomain, AllowBareNames: cfg.Directory.AllowBareNames, Roots: roots,
+		LoginAttribute: cfg.Directory.LoginAttribute,
 		Limits: directory.Limits{
 			BindMax: l.BindMax, BindMin: l.BindMin, ServiceMax: l.ServiceMax, Idle: l.Idle, Age: l.Age,
 			Dial: l.Dial, Bind: l.Bind, Search: l.Search, Wait: l.Wait, Attempt: l.Attempt,
@@ -36,7 +37,7 @@ func DirectoryConfig(cfg *config.Config) (directory.Config, error) {
 	}
 	for _, d := range cfg.Directory.Domains {
 		dom := directory.DomainConfig{
-			DNSName: d.Name, NetBIOS: d.NetBIOS, BaseDN: d.BaseDN, UPNSuffixes: d.UPNSuffixes, AllowRODC: d.AllowRODC,
+			DNSName: d.Name, NetBIOS: d.NetBIOS, Site: d.Site, BaseDN: d.BaseDN, UPNSuffixes: d.UPNSuffixes, AllowRODC: d.AllowRODC,
 			MinLockoutThreshold: cfg.Lockout.LowestADThreshold,
 		}
 		for _, s := range d.Servers {

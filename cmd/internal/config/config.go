@@ -128,6 +128,9 @@ type Directory struct {
 	AllowBareNames bool `yaml:"allow_bare_names"`
 	// DefaultDomain is the domain of bare names. Default: the only domain.
 	DefaultDomain string `yaml:"default_domain"`
+	// LoginAttribute is a further attribute, for example mail, whose value people
+	// may type in the form of an address. It must be indexed. Default: none.
+	LoginAttribute string `yaml:"login_attribute"`
 	// CAFile holds the roots (PEM) that the domain controllers' certificates are
 	// verified against. Default: the system's roots. Verification has no switch.
 	CAFile string `yaml:"ca_file"`
@@ -147,6 +150,9 @@ type Domain struct {
 	// certificates: ldaps://dc1.corp.contoso.test, or ldap+starttls:// where port
 	// 636 is closed. Default: found by DNS.
 	Servers []Server `yaml:"servers"`
+	// Site is the AD site whose domain controllers are preferred when they are
+	// found by DNS. Default: none is preferred.
+	Site string `yaml:"site"`
 	// BaseDN is where accounts are looked for. Default: the domain's root.
 	BaseDN string `yaml:"base_dn"`
 	// UPNSuffixes are what stands behind the @ in this domain's user principal

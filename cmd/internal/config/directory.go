@@ -31,9 +31,17 @@ func (c *Config) validateDirectory(p *problems) {
 	if d.AllowBareNames && d.DefaultDomain == "" {
 		p.add("directory.default_domain", "is missing: with several domains, say which one a name without domain belongs to")
 	}
+	if d.LoginAttribute != "" && !attribute.MatchString(d.LoginAttribute) {
+		p.add("directory.login_attribute", "%s: write one LDAP attribute name, for example mail", quote(d.LoginAttribute))
+	}
 	validateServiceAccount(p, d.ServiceAccount)
 	validateLimits(p, d.Limits)
 }
+
+var (
+	siteName  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,63}$`)
+	attribute = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,127}$`)
+)
 
 var netbios = regexp.MustCompile(`^[A-Za-z0-9!#$%&'()^_{}~-]{1,15}$`)
 
@@ -46,6 +54,9 @@ func validateDomain(p *problems, key string, dom Domain) {
 		p.add(key+".netbios", "is missing: write the short name, the part before \\ in CONTOSO\\alice")
 	case !netbios.MatchString(dom.NetBIOS):
 		p.add(key+".netbios", "%s: write 1 to 15 letters, digits or -, no dot", quote(dom.NetBIOS))
+	}
+	if dom.Site != "" && !siteName.MatchString(dom.Site) {
+		p.add(key+".site", "%s: write the name of an AD site, letters, digits, - and _", quote(dom.Site))
 	}
 	seen := map[string]bool{}
 	for j, s := range dom.Servers {
