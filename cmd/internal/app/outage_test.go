@@ -11,8 +11,14 @@ import (
 	"sallyport/cmd/internal/demo"
 )
 
+func allDown(d *directorytest.Directory) {
+	for _, dc := range d.DCs {
+		dc.Down()
+	}
+}
+
 func TestD08_ADirectoryThatIsDownAtTheStartComesBackByItself(t *testing.T) {
-	h := open(t, demo.Options{DirectoryDown: true})
+	h := open(t, demo.Options{Directory: allDown})
 	b := h.Browser()
 	defer b.Close()
 	u := h.User("alice")
@@ -35,6 +41,21 @@ func TestD08_ADirectoryThatIsDownAtTheStartComesBackByItself(t *testing.T) {
 		return status == http.StatusOK
 	})
 	h.signIn(t, b, "alice")
+}
+
+func TestC07_AClockThatDiffersIsToldAndStopsNobody(t *testing.T) {
+	for _, offset := range []time.Duration{-10 * time.Minute, 10 * time.Minute} {
+		h := open(t, demo.Options{Directory: func(d *directorytest.Directory) {
+			for _, dc := range d.DCs {
+				dc.Set(func(s *directorytest.Settings) { s.Clock = offset })
+			}
+		}})
+		eventually(t, "readiness names the clock", 10*time.Second, func() bool {
+			status, body := h.readiness(t)
+			return status == http.StatusOK && strings.Contains(body, "degraded") && strings.Contains(body, "clock of dc")
+		})
+		h.signIn(t, h.Browser(), "alice") // its token's times are judged
+	}
 }
 
 func TestD08_OneDomainControllerDownIsNotNoticedByAnybody(t *testing.T) {

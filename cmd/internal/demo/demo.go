@@ -45,8 +45,9 @@ type Options struct {
 	DCs int
 	// Extra are accounts besides the demo's own.
 	Extra []directorytest.User
-	// DirectoryDown starts with domain controllers that do not answer.
-	DirectoryDown bool
+	// Directory may change the stand-in of Active Directory before the gateway
+	// starts. Nil: no change.
+	Directory func(d *directorytest.Directory)
 }
 
 // Demo is the three parts, running.
@@ -97,10 +98,8 @@ func Start(ctx context.Context, opts Options) (d *Demo, err error) {
 	if d.Directory, err = directorytest.Start(directorytest.Config{Users: d.Users, Groups: directorytest.DemoGroups(), DCs: opts.DCs}); err != nil {
 		return d, fmt.Errorf("stand-in of Active Directory: %w", err)
 	}
-	if opts.DirectoryDown {
-		for _, dc := range d.Directory.DCs {
-			dc.Down()
-		}
+	if opts.Directory != nil {
+		opts.Directory(d.Directory)
 	}
 	step("starting the stand-in of Microsoft 365")
 	cert, err := d.authority.issue(host, d.Dir)
