@@ -33,6 +33,11 @@ type Config struct {
 	// with Retry-After at once, since a queue would only make all of them late.
 	// Zero means 1000.
 	MaxInFlight int
+	// MaxInFlightPerClient is how many of them one client may have (IPv6: one /64):
+	// with slow bodies, or passwords that are refused late, a single one could keep
+	// everybody out otherwise. A proxy that does not tell its clients is no client.
+	// Zero means a quarter of MaxInFlight.
+	MaxInFlightPerClient int
 	// Now is the clock. Nil: [time.Now].
 	Now func() time.Time
 }
@@ -44,7 +49,7 @@ type Edge struct {
 	pages    ErrorPage
 	log      *slog.Logger
 	metrics  *metrics
-	slots    chan struct{}
+	slots    *slots
 	now      func() time.Time
 	draining atomic.Bool // set by Server.Shutdown: answers then end their connection
 	stray    atomic.Bool // the one log line about stray forwarding headers was written
@@ -66,8 +71,8 @@ func New(cfg Config, mounts ...Mount) (*Edge, error) {
 	if err == nil {
 		e.trust.Store(t)
 	}
-	if cfg.MaxInFlight < 0 {
-		errs = append(errs, fmt.Errorf("web: MaxInFlight %d is negative", cfg.MaxInFlight))
+	if cfg.MaxInFlight < 0 || cfg.MaxInFlightPerClient < 0 {
+		errs = append(errs, fmt.Errorf("web: MaxInFlight %d or MaxInFlightPerClient %d is negative", cfg.MaxInFlight, cfg.MaxInFlightPerClient))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -75,10 +80,7 @@ func New(cfg Config, mounts ...Mount) (*Edge, error) {
 	if e.metrics, err = newMetrics(cfg.Registerer); err != nil {
 		return nil, fmt.Errorf("web: metrics: %w", err)
 	}
-	if cfg.MaxInFlight == 0 {
-		cfg.MaxInFlight = 1000
-	}
-	e.slots = make(chan struct{}, cfg.MaxInFlight)
+	e.slots = newSlots(cfg.MaxInFlight, cfg.MaxInFlightPerClient)
 	if e.pages == nil {
 		e.pages = plainPage{}
 	}
@@ -116,13 +118,13 @@ func (e *Edge) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 	r, rt, refused := e.admit(info, req)
 	var err error
 	if refused == nil && !rt.AnyHost {
-		select {
-		case e.slots <- struct{}{}:
-			defer func() { <-e.slots }()
-		default:
-			e.metrics.refused.WithLabelValues("overload").Inc()
+		key := e.trust.Load().countedAs(info.Client)
+		if limit := e.slots.enter(key); limit != "" {
+			e.metrics.refused.WithLabelValues(limit).Inc()
 			refused = &federation.Error{Problem: federation.ProblemBusy, RetryAfter: 10 * time.Second,
-				Cause: errors.New("web: too many requests at the same time")}
+				Cause: errors.New("web: too many requests at the same time: " + limit)}
+		} else {
+			defer e.slots.leave(key)
 		}
 	}
 	if refused == nil {

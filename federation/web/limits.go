@@ -1,9 +1,12 @@
 package web
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strings"
 
 	"sallyport/federation"
@@ -66,6 +69,24 @@ func limitBody(w http.ResponseWriter, r *http.Request, rt *Route) *federation.Er
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); strings.HasPrefix(kind, "multipart/") {
 		return refuse(federation.ProblemBadRequest, http.StatusUnsupportedMediaType, "web: multipart body")
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, rt.Body)
+	r.Body = clientBody{http.MaxBytesReader(w, r.Body, rt.Body)}
 	return nil
+}
+
+// clientBody is a body whose reading fails by the client's doing: an end before
+// its time, a pause that is too long, broken chunks. None of that is our side.
+type clientBody struct{ io.ReadCloser }
+
+// Read reads the body; errors other than its end and its cap are refusals.
+func (b clientBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	var tooBig *http.MaxBytesError
+	if err == nil || err == io.EOF || errors.As(err, &tooBig) {
+		return n, err
+	}
+	status := http.StatusBadRequest
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		status = http.StatusRequestTimeout
+	}
+	return n, &federation.Error{Problem: federation.ProblemBadRequest, Status: status, Cause: fmt.Errorf("web: reading the body: %w", err)}
 }

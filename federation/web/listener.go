@@ -41,20 +41,9 @@ func (l *limitListener) Accept() (net.Conn, error) {
 	}
 }
 
-// key is the address a connection is counted under, or the zero Addr for a
-// configured proxy, through which everybody comes. IPv6 counts by /64: a single
-// client has all of one.
+// key is the address a connection is counted under.
 func (l *limitListener) key(c net.Conn) netip.Addr {
-	a := peerAddr(c.RemoteAddr().String())
-	if contains(l.server.edge.trust.Load().proxies, a) {
-		return netip.Addr{}
-	}
-	if a.Is6() {
-		if p, err := a.Prefix(64); err == nil {
-			return p.Addr()
-		}
-	}
-	return a
+	return l.server.edge.trust.Load().countedAs(peerAddr(c.RemoteAddr().String()))
 }
 
 // enter counts a connection, or returns the name of the limit that it breaks.

@@ -35,7 +35,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		conns: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sallyport_http_connections",
 			Help: "Connections open on the public listener."}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sallyport_http_refused_total",
-			Help: "Work refused by a limit: connections (total, address) and requests (overload)."}, []string{"limit"}),
+			Help: "Work refused by a limit: connections (total, address) and requests (overload in all, overload_client)."}, []string{"limit"}),
 	}
 	if reg == nil {
 		return m, nil

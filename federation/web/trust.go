@@ -105,6 +105,21 @@ func contains(list []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
+// countedAs is the address under which limits count a client: the zero Addr, which
+// is not counted, for a configured proxy, through which everybody comes, and the
+// /64 of an IPv6 address, since a single client has all of one.
+func (t *trust) countedAs(a netip.Addr) netip.Addr {
+	if contains(t.proxies, a) {
+		return netip.Addr{}
+	}
+	if a.Is6() {
+		if p, err := a.Prefix(64); err == nil {
+			return p.Addr()
+		}
+	}
+	return a
+}
+
 // client finds the person's address. certain is false when the address is only
 // the best guess: the proxy sent no or an unreadable header, or named nobody but
 // proxies. An uncertain client is never inside.
