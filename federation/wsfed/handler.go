@@ -115,7 +115,30 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
 		return h.refused(r, "form", federation.Refuse(federation.ProblemBadRequest, nil,
 			fmt.Errorf("%w: the form is none that is known", errMessage)))
 	}
-	return h.dispatch(w, r, form, form.Encode())
+	raw := form.Encode()
+	if crossSite(r) && !isSAML(form) && !form.Has("wresult") && len(raw) <= maxRepeat {
+		return h.repeat(w, r, raw)
+	}
+	return h.dispatch(w, r, form, raw)
+}
+
+// maxRepeat bounds a posted message that is repeated as a GET: browsers and
+// proxies take targets of that size.
+const maxRepeat = 14 << 10
+
+// crossSite reports whether the browser says that another site made the post. It
+// then sends no SameSite=Lax cookies.
+func crossSite(r *http.Request) bool { return r.Header.Get("Sec-Fetch-Site") == "cross-site" }
+
+// repeat has the browser send a posted message again, as a GET, with its cookies
+// (threats R04). Without them a sign-in would not find its session and would bind
+// the browser anew, which makes its open sign-in pages stale, and a sign-out would
+// take the cookie away and leave the session. The target is our own path; the
+// parameters are judged when they come back.
+func (h *Handler) repeat(w http.ResponseWriter, r *http.Request, raw string) error {
+	w.Header().Set("Location", "/adfs/ls/?"+raw)
+	w.WriteHeader(http.StatusSeeOther)
+	return h.count("repeated", nil)
 }
 
 func isSAML(p web.Params) bool {
