@@ -151,7 +151,9 @@ func (m *Memory) welcome(t *Ticket, now time.Time) bool {
 	}
 	it := p[i]
 	if it.address != t.address {
-		it = place{address: t.address}
+		// The new place takes over when the old one last earned: otherwise one person
+		// who goes round more addresses than fit would earn at every step.
+		it = place{address: t.address, credit: it.credit}
 	}
 	copy(p[1:i+1], p[:i])
 	it.seen = now.Unix()

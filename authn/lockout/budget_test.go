@@ -63,6 +63,30 @@ func TestOfficeBehindOneAddressIsNotShutOut(t *testing.T) {
 	}
 }
 
+// Somebody with a valid password signs in from one address after the other of one
+// network, to earn it a budget for guessing other people's passwords.
+func TestL06_OnePersonCannotEarnABudgetForSpraying(t *testing.T) {
+	d := newDesk(t, lockout.Policy{Threshold: 10, Window: 30 * time.Minute}, lockout.Config{})
+	through := 0
+	for n := range 400 {
+		from := netip.AddrFrom4([4]byte{203, 0, 113, byte(n % 10)})
+		if r, refused := d.try(1, from, true); r != authn.Accepted && refused == nil {
+			t.Fatalf("own sign-in %d: %v", n, r)
+		}
+		for i := range 2 {
+			ticket, err := d.gate.Begin(t.Context(), lockout.Attempt{Domain: corp, Account: authn.GUID{9, byte(n >> 8), byte(n), byte(i)}, Client: from})
+			if err == nil {
+				through++
+				_ = d.gate.Settle(t.Context(), ticket, lockout.Failed)
+			}
+		}
+	}
+	// The network's 16, and two for each of the six places that a person has.
+	if through > 28 {
+		t.Errorf("%d guesses reached the directory, want at most 28", through)
+	}
+}
+
 func TestL05_ExhaustedAddressHasOneAnswer(t *testing.T) {
 	d := newDesk(t, lockout.Policy{Threshold: 10, Window: 30 * time.Minute}, lockout.Config{})
 	from := address(1)

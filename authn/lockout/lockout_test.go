@@ -258,6 +258,22 @@ func TestWindowRunsFromTheLastFailure(t *testing.T) {
 
 // TestL03_SpellingsOfAnUnknownNameShareACount is the half of the row that concerns
 // names without an object; the other half is the pipeline's.
+// A directory holds any number of 100 ns; the longest must not wrap around and
+// make the gate forget.
+func TestL01_AnEndlessWindowForgetsNothing(t *testing.T) {
+	d := newDesk(t, lockout.Policy{Threshold: 10, Window: 1<<63 - 1}, lockout.Config{})
+	for n := range 40 {
+		_, refused := d.try(1, address(n), false)
+		if refused != nil && (refused.RetryAfter <= 0 || refused.Scope != lockout.ScopeAccount) {
+			t.Fatalf("attempt %d: %+v", n, refused)
+		}
+		d.advance(time.Minute)
+	}
+	if d.bad > 5 || d.locked {
+		t.Errorf("%d wrong passwords reached the directory, want at most 5", d.bad)
+	}
+}
+
 func TestL03_SpellingsOfAnUnknownNameShareACount(t *testing.T) {
 	d := newDesk(t, lockout.Policy{Threshold: 10, Window: 30 * time.Minute}, lockout.Config{})
 	spellings := []string{

@@ -25,6 +25,9 @@ type Limits struct {
 
 const (
 	defaultWindow = 30 * time.Minute
+	// longestWindow bounds what a domain may ask for, so that no sum of windows and
+	// instants can overflow.
+	longestWindow = 366 * 24 * time.Hour
 	openThreshold = 10 // AD has lockout switched off
 	blindPolicy   = 3  // the policy cannot be read
 )
@@ -37,7 +40,10 @@ func (c Config) LimitsFor(p *Policy) Limits {
 	if p != nil {
 		l.Window = max(l.Window, p.Window)
 	}
-	if l.Threshold <= 0 {
+	l.Window = min(l.Window, longestWindow)
+	// A value at or above AD's is an error of the settings (see Check); until it is
+	// mended nobody shall lock accounts through us.
+	if l.Threshold <= 0 || (known && ad > 0 && l.Threshold >= ad && !c.Unsafe) {
 		l.Threshold = derived(ad, known)
 	}
 	switch {
@@ -85,7 +91,7 @@ func (c Config) Check(domain string, p *Policy) (advice string, err error) {
 	ad, known := c.effective(p)
 	if known && ad > 0 && c.Threshold >= ad && !c.Unsafe {
 		return "", fmt.Errorf("lockout: threshold %d is not below the %d of domain %s: strangers could lock accounts there; "+
-			"lower it, or leave it out to get %d", c.Threshold, ad, domain, derived(ad, true))
+			"%d is used instead; lower it, or leave it out", c.Threshold, ad, domain, derived(ad, true))
 	}
 	switch {
 	case known && (ad == 1 || ad == 2):

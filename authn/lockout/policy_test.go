@@ -32,6 +32,9 @@ func TestLimitsFollowFromThePolicy(t *testing.T) {
 		{"a PSO although the domain is off", lockout.Config{LowestPolicy: 4}, ad(0), lockout.Limits{Threshold: 2, Familiar: 1, Window: half}},
 		{"set by hand", lockout.Config{Threshold: 7}, ad(10), lockout.Limits{Threshold: 7, Familiar: 2, Window: half}},
 		{"set by hand, no room", lockout.Config{Threshold: 9}, ad(10), lockout.Limits{Threshold: 9, Familiar: 0, Window: half}},
+		{"set by hand, not below AD", lockout.Config{Threshold: 10}, ad(10), lockout.Limits{Threshold: 5, Familiar: 4, Window: half}},
+		{"set by hand, not below a PSO", lockout.Config{Threshold: 8, LowestPolicy: 4}, ad(10), lockout.Limits{Threshold: 2, Familiar: 1, Window: half}},
+		{"set by hand, not below AD on purpose", lockout.Config{Threshold: 10, Unsafe: true}, ad(10), lockout.Limits{Threshold: 10, Familiar: 0, Window: half}},
 		{"two instances", lockout.Config{Instances: 2}, ad(10), lockout.Limits{Threshold: 2, Familiar: 2, Window: half}},
 		{"more instances than tries", lockout.Config{Instances: 9}, ad(10), lockout.Limits{Threshold: 1, Familiar: 0, Window: half}},
 	}
