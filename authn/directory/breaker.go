@@ -73,13 +73,7 @@ func (b *breaker) trial(now time.Time, urgent bool) bool {
 	return true
 }
 
-// due reports whether trial would be granted.
-func (b *breaker) due(now time.Time, urgent bool) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.dueLocked(now, urgent)
-}
-
+// dueLocked reports whether trial would be granted.
 func (b *breaker) dueLocked(now time.Time, urgent bool) bool {
 	if b.state == breakerClosed {
 		return false

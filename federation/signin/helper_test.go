@@ -132,11 +132,11 @@ type trail struct {
 	err    error
 }
 
-func (t *trail) Record(_ context.Context, e *audit.Event) error {
+func (t *trail) Record(ctx context.Context, e *audit.Event) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.err != nil {
-		return t.err
+	if err := errors.Join(t.err, ctx.Err()); err != nil {
+		return err
 	}
 	t.events = append(t.events, *e)
 	return nil
@@ -203,7 +203,7 @@ func (s *store) Peek(ctx context.Context, id session.ID) (*session.Session, erro
 }
 
 func (s *store) End(ctx context.Context, id session.ID) ([]string, error) {
-	if err := s.broken(); err != nil {
+	if err := errors.Join(s.broken(), ctx.Err()); err != nil {
 		return nil, err
 	}
 	return s.Store.End(ctx, id)
@@ -245,13 +245,6 @@ func (l *lab) advance(d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.now = l.now.Add(d)
-}
-
-// lastError is the error that the latest answer was made of.
-func (l *lab) lastError() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.lasts
 }
 
 func newPages(t testing.TB, change func(*pages.Config)) *pages.Set {
