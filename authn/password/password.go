@@ -134,19 +134,26 @@ func (p *Pipeline) judge(ctx context.Context, at authn.Attempt, c authn.Credenti
 	if gateErr != nil {
 		return verdict{Result: refusedByGate(acc, gateErr)}
 	}
+	// A panic on the way counts as a failure: the directory may have judged.
+	outcome := lockout.Failed
+	defer func() { p.settle(ctx, at, ticket, outcome) }()
 	v := verdict{Result: authn.Result{Account: acc, Cause: err, Reason: authn.ReasonOf(err)}, instead: ticket.Instead()}
 	if acc != nil {
 		v.Reason, v.Cause = p.bind(work, acc, c.Password)
 		v.At, v.asked = p.cfg.Now(), true
 	}
-	// The count must not be lost because the budget is spent.
-	settle, cancelSettle := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Budget)
-	defer cancelSettle()
-	if err := p.cfg.Gate.Settle(settle, ticket, lockout.OutcomeOf(v.Reason)); err != nil {
+	outcome = lockout.OutcomeOf(v.Reason)
+	return v
+}
+
+// settle tells the gate how an attempt ended, also when its budget is spent.
+func (p *Pipeline) settle(ctx context.Context, at authn.Attempt, t lockout.Ticket, o lockout.Outcome) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Budget)
+	defer cancel()
+	if err := p.cfg.Gate.Settle(ctx, t, o); err != nil {
 		// The attempt stays counted as a failure, which is safe.
 		p.cfg.Logger.Error("lockout count not settled", "ref", at.Reference, "error", err)
 	}
-	return v
 }
 
 // detach keeps the values and the deadline of ctx, within the budget, but not its

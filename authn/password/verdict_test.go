@@ -148,6 +148,26 @@ func TestL01_HangingUpDoesNotEscapeTheCount(t *testing.T) {
 	})
 }
 
+// A panic behind the bind must neither let somebody in nor leave an attempt under
+// way for ever, which no later success would clear.
+func TestL02_APanicSettlesTheAttemptAsAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, people())
+		h.dir.bind = func() error { panic("injected") }
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			h.try("alice@contoso.test", rightPassword)
+		}()
+		if got := h.gate.Peek("corp.contoso.test", authn.GUID{1}); got.Strange != 1 || got.Pending != 0 {
+			t.Errorf("counted %+v, want one failure", got)
+		}
+	})
+}
+
 func TestStuckDirectoryIsLeftWithinTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t, people())
