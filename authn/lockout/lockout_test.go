@@ -274,6 +274,28 @@ func TestL01_AnEndlessWindowForgetsNothing(t *testing.T) {
 	}
 }
 
+// A policy that is known to be stricter than the one assumed in its absence stays
+// known while the directory does not answer.
+func TestL01_AnUnreadablePolicyDoesNotReplaceAKnownOne(t *testing.T) {
+	for _, policy := range []lockout.Policy{{Threshold: 3, Window: 24 * time.Hour}, {Threshold: 1, Window: time.Hour}} {
+		d := newDesk(t, policy, lockout.Config{})
+		want := lockout.Config{}.LimitsFor(&policy)
+		if got := d.gate.SetPolicy(strings.ToUpper(corp), nil); got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+		for n := range 10 {
+			d.try(1, address(n), false)
+			d.advance(31 * time.Minute) // longer than the window without a policy
+		}
+		if policy.Threshold > 1 && d.locked {
+			t.Errorf("threshold %d: the account is locked in the directory", policy.Threshold)
+		}
+	}
+	if got, want := lockout.NewMemory(lockout.Config{}).SetPolicy(corp, nil), (lockout.Config{}).LimitsFor(nil); got != want {
+		t.Errorf("never read: %+v, want %+v", got, want)
+	}
+}
+
 func TestL03_SpellingsOfAnUnknownNameShareACount(t *testing.T) {
 	d := newDesk(t, lockout.Policy{Threshold: 10, Window: 30 * time.Minute}, lockout.Config{})
 	spellings := []string{

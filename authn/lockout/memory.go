@@ -110,11 +110,16 @@ func NewMemory(cfg Config) *Memory {
 	return m
 }
 
-// SetPolicy tells a domain's policy, nil when it cannot be read. Counts stay.
+// SetPolicy tells a domain's policy, nil when it cannot be read now: then what was
+// read before stays in force, since a directory that is slow for a moment has not
+// become more lenient. Counts stay.
 func (m *Memory) SetPolicy(domain string, p *Policy) Limits {
-	l := m.cfg.LimitsFor(p)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if p == nil {
+		return m.limitsOf(domain)
+	}
+	l := m.cfg.LimitsFor(p)
 	m.limits[strings.ToLower(domain)] = l
 	return l
 }
