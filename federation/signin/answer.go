@@ -127,8 +127,10 @@ func (f *Flow) refuse(r *http.Request, req *federation.SignInRequest, err error)
 	return err
 }
 
-// record writes an event on which no token depends; a loss is logged.
+// record writes an event on which no token depends; a loss is logged. The browser
+// may be gone already; the event is written all the same.
 func (f *Flow) record(ctx context.Context, e *audit.Event) {
+	ctx = context.WithoutCancel(ctx)
 	f.complete(ctx, e)
 	if err := f.cfg.Audit.Record(ctx, e); err != nil {
 		f.cfg.Logger.LogAttrs(ctx, slog.LevelError, "audit record lost", str("code", string(e.Code)), str("error", err.Error()))

@@ -172,6 +172,7 @@ func judgeAccount(s *session.Session, acc *authn.Account, err error) authn.Reaso
 
 // revoke ends a session that its account does not carry any more.
 func (f *Flow) revoke(ctx context.Context, id session.ID, s *session.Session, acc *authn.Account, why authn.Reason) {
+	ctx = context.WithoutCancel(ctx)
 	if _, err := f.cfg.Sessions.End(ctx, id); err != nil && !errors.Is(err, session.ErrNone) {
 		f.storeDown(ctx, "end", err)
 	}

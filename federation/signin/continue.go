@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -150,7 +151,7 @@ func (f *Flow) accepted(w http.ResponseWriter, r *http.Request, t *transaction, 
 	id, s := f.begin(ctx, sub)
 	if err := f.answerNew(w, r, t, sub, id, s); err != nil {
 		if s != nil { // nobody gets to know this session
-			if _, err := f.cfg.Sessions.End(ctx, id); err != nil {
+			if _, err := f.cfg.Sessions.End(context.WithoutCancel(ctx), id); err != nil {
 				f.storeDown(ctx, "end", err)
 			}
 		}

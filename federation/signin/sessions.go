@@ -69,6 +69,7 @@ func (f *Flow) replace(ctx context.Context, r *http.Request, sub *federation.Sub
 	if !ok {
 		return nil
 	}
+	ctx = context.WithoutCancel(ctx) // the new session is begun, so the old one must end
 	s, err := f.cfg.Sessions.Peek(ctx, old)
 	if err != nil {
 		if !errors.Is(err, session.ErrNone) {
@@ -93,8 +94,11 @@ func (f *Flow) replace(ctx context.Context, r *http.Request, sub *federation.Sub
 // SignOut ends the browser's session for every instance, clears its cookie, and
 // tells the parties that know the session. It needs no proof of intent: the
 // protocol has none ([MS-MWBF] note 5).
+//
+// It is carried through when the browser has gone meanwhile: whoever leaves the
+// page at once wants to be signed out no less.
 func (f *Flow) SignOut(w http.ResponseWriter, r *http.Request, out *federation.SignOut) error {
-	ctx := r.Context()
+	ctx := context.WithoutCancel(r.Context())
 	parties := f.end(ctx, r, out)
 	setCookie(w, SessionCookie, "", -1)
 	setCookie(w, loopCookie, "", -1)
