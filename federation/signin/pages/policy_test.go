@@ -121,11 +121,21 @@ func TestHandOverGoesToHTTPSOnly(t *testing.T) {
 
 func TestHandOverRefusesWhatABrowserWouldChange(t *testing.T) {
 	s := newSet(t, config())
-	for _, value := range []string{"a\nb", "a\rb", "a\x00b", "a\xffb"} {
+	for _, value := range []string{"a\nb", "a\rb", "a\x00b", "a\xffb", "a\r\r\nb", "a\r\n\nb", "a\n\rb"} {
 		p := pages.HandOver{Action: "https://a.example.test/", Fields: []federation.Field{{Name: "wctx", Value: value}}}
 		if err := s.HandOver(httptest.NewRecorder(), get("en"), p); !errors.Is(err, pages.ErrFieldValue) {
 			t.Errorf("%q: %v", value, err)
 		}
+	}
+}
+
+// TestW05_HandOverCarriesLinesAsBrowsersPostThem: what the request was taken with
+// must not be refused once the person has typed a password.
+func TestW05_HandOverCarriesLinesAsBrowsersPostThem(t *testing.T) {
+	s, w := newSet(t, config()), httptest.NewRecorder()
+	p := pages.HandOver{Action: "https://a.example.test/", Fields: []federation.Field{{Name: "wctx", Value: "a\r\nb\r\n"}}}
+	if err := s.HandOver(w, get("en"), p); err != nil || !strings.Contains(w.Body.String(), "value=\"a\r\nb\r\n\"") {
+		t.Errorf("error %v, page %s", err, w.Body)
 	}
 }
 

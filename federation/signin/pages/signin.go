@@ -118,7 +118,7 @@ type HandOver struct {
 }
 
 // ErrFieldValue says that a form cannot carry a value byte for byte: browsers
-// turn line ends into CR LF, and NUL and what is not UTF-8 into U+FFFD.
+// turn lone line ends into CR LF, and NUL and what is not UTF-8 into U+FFFD.
 var ErrFieldValue = errors.New("pages: value cannot be posted unchanged by a browser")
 
 // Validate reports what keeps the page from being drawn or from carrying its
@@ -129,11 +129,17 @@ func (p *HandOver) Validate() error {
 		return fmt.Errorf("pages: hand-over address %q is not an https address", p.Action)
 	}
 	for _, f := range p.Fields {
-		if !utf8.ValidString(f.Value) || strings.IndexByte(f.Value, '\r') >= 0 || strings.IndexByte(f.Value, '\n') >= 0 || strings.IndexByte(f.Value, 0) >= 0 {
+		if !postable(f.Value) {
 			return fmt.Errorf("%w: field %s", ErrFieldValue, f.Name)
 		}
 	}
 	return nil
+}
+
+// postable reports whether a browser posts a hidden field's value as it stands here:
+// CR LF comes back, a lone CR or LF comes back as both (HTML, form submission).
+func postable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsAny(strings.ReplaceAll(s, "\r\n", ""), "\x00\r\n")
 }
 
 // notInURL are the characters that RFC 3986 does not allow unescaped. html/template
