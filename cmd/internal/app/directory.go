@@ -64,6 +64,7 @@ func servicePasswords(a config.ServiceAccount) func() [][]byte {
 func LockoutConfig(cfg *config.Config) lockout.Config {
 	return lockout.Config{
 		Threshold: cfg.Lockout.Threshold, Window: cfg.Lockout.Window, LowestPolicy: cfg.Lockout.LowestADThreshold, Unsafe: cfg.Lockout.Unsafe,
+		Instances: cfg.Lockout.Instances,
 	}
 }
 

@@ -282,6 +282,10 @@ type Lockout struct {
 	// object (PSO) in the forest, which the service account may not be able to
 	// read. Default 0: there is none.
 	LowestADThreshold int `yaml:"lowest_ad_threshold"`
+	// Instances is how many instances of the service run. Each counts for itself
+	// and takes its share of the threshold, so that together they stay below the
+	// directory's. Default 0: one.
+	Instances int `yaml:"instances"`
 	// Unsafe accepts a threshold that is not below the directory's, so that
 	// strangers can lock accounts from outside. Default false.
 	Unsafe bool `yaml:"unsafe"`

@@ -3,6 +3,7 @@ package config_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -74,6 +75,8 @@ func TestBadValuesAreRefusedWithAdvice(t *testing.T) {
 		{"C11 one key for two purposes", with(t, "keys/signing.key", "tls/sts.contoso.test.key"), "must not be used for anything else"},
 		{"key size", with(t, "  generate: true", "  generate: true\n  key_bits: 1024"), "write 2048, 3072 or 4096"},
 		{"threshold not below AD's", with(t, url, url+"lockout: {threshold: 5, lowest_ad_threshold: 5}\n"), "write at most 3, or unsafe: true"},
+		{"L01 many instances", with(t, url, url+"lockout: {instances: 101}\n"), "write how many run"},
+		{"L01 instances without a shared store", with(t, url, url+"lockout: {instances: 2}\n"), "cannot share sessions in memory"},
 		{"two domains with one issuer", with(t, "    - name: contoso.test", "    - {name: contoso.test, issuer: \"urn:x\"}\n    - {name: b.test, issuer: \"urn:x\"}"), "another issuer for each domain"},
 		{"domain twice", with(t, "    - name: contoso.test", "    - name: contoso.test\n    - name: CONTOSO.test"), "is listed twice"},
 		{"C10 identifier twice", with(t, url, url+party+"  - key: b\n    name: B\n    identifiers: [urn:app]\n    reply_urls: [\"https://b.test/\"]\n"), "already names the party app"},
@@ -186,6 +189,26 @@ func TestC09_ShortTokenGetsAWarning(t *testing.T) {
 	}
 	if w := c.Warnings(); len(w) != 1 || !strings.Contains(w[0].String(), "relying_parties[0].token_lifetime") || !strings.Contains(w[0].Message, "loop") || w[0].Line == 0 {
 		t.Errorf("warnings %v", w)
+	}
+}
+
+func TestL01_SeveralInstancesMustSayHowManyTheyAre(t *testing.T) {
+	shared, err := os.ReadFile(filepath.Join(deploy, "sallyport.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]bool{
+		string(shared): false,
+		strings.Replace(string(shared), "  instances: 2\n", "", 1): true,
+	} {
+		c, err := config.Parse("f", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := slices.ContainsFunc(c.Warnings(), func(p config.Problem) bool { return p.Key == "lockout.instances" })
+		if got != want {
+			t.Errorf("instances %d: warned %v, want %v", c.Lockout.Instances, got, want)
+		}
 	}
 }
 

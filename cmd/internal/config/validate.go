@@ -219,6 +219,12 @@ func (c *Config) validateLockout(p *problems) {
 	if l.Window != 0 && (l.Window < time.Minute || l.Window > 7*24*time.Hour) {
 		p.add("lockout.window", "%s is outside 1m to 168h", l.Window)
 	}
+	if l.Instances > 100 {
+		p.add("lockout.instances", "%d is above 100: write how many run", l.Instances)
+	}
+	if l.Instances > 1 && c.Sessions.Store == "memory" {
+		p.add("lockout.instances", "%d instances cannot share sessions in memory: write sessions.store: redis, or take the line out", l.Instances)
+	}
 	if l.LowestADThreshold > 999 {
 		p.add("lockout.lowest_ad_threshold", "%d is above 999, the directory's own limit", l.LowestADThreshold)
 	}

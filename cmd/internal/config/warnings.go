@@ -15,6 +15,9 @@ func (c *Config) Warnings() []Problem {
 			p.add(at("relying_parties", i)+".token_lifetime", "%s: SharePoint sends people round in a loop when a token holds 10 minutes or less", short(rp.TokenLifetime))
 		}
 	}
+	if c.Sessions.Store == "redis" && c.Lockout.Instances == 0 {
+		p.add("lockout.instances", "is missing: each instance counts wrong passwords for itself, and two that count as if they were alone can lock accounts in the directory; write how many run")
+	}
 	if c.Lockout.Unsafe {
 		p.add("lockout.unsafe", "strangers can lock accounts in the directory from outside")
 	}
