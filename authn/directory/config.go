@@ -285,9 +285,16 @@ func validAttribute(s string) bool {
 			return false
 		}
 	}
-	switch strings.ToLower(s) {
-	case "", "ntsecuritydescriptor", "unicodepwd", "msds-managedpassword", "tokengroups":
+	lower := strings.ToLower(s)
+	switch lower {
+	case "", "ntsecuritydescriptor", "tokengroups":
 		return false
+	}
+	// Whoever may read secrets with the service account must not get them here.
+	for _, part := range []string{"pwd", "passw", "secret", "credential", "keypackage", "laps"} {
+		if strings.Contains(lower, part) {
+			return false
+		}
 	}
 	return true
 }

@@ -27,6 +27,8 @@ type Directory struct {
 	diag    *diagnostics
 	refusal refusals
 
+	groupNames *groupNames
+
 	base   context.Context // ends with Close
 	cancel context.CancelFunc
 
@@ -76,7 +78,7 @@ func New(cfg Config) (*Directory, error) {
 	if cfg.DefaultDomain == "" {
 		cfg.DefaultDomain = cfg.Domains[0].DNSName
 	}
-	d := &Directory{cfg: cfg, byName: map[string]*domain{}, diag: newDiagnostics()}
+	d := &Directory{cfg: cfg, byName: map[string]*domain{}, diag: newDiagnostics(), groupNames: newGroupNames()}
 	d.base, d.cancel = context.WithCancel(context.Background())
 	d.roots.Store(cfg.Roots)
 	d.metrics = newMetrics(d)

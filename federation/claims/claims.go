@@ -41,6 +41,11 @@ type Config struct {
 	// PasswordChangeURL goes into the password expiry claims; empty leaves that
 	// claim out.
 	PasswordChangeURL string
+	// Rules are the rules of parties other than Microsoft 365 by their key. A party
+	// that is not there gets the fixed set.
+	Rules map[string]Rules
+	// Groups knows the groups that rules name. Nil: rules may only name SIDs.
+	Groups *GroupIndex
 	// Anchors guards against two objects with one ImmutableID. Nil: Entra's own
 	// check is relied upon.
 	Anchors Anchors
@@ -53,8 +58,9 @@ type Config struct {
 // Engine makes assertions. It is read-only after [New] and safe for concurrent
 // use.
 type Engine struct {
-	cfg     Config
-	issuers issuers
+	cfg      Config
+	issuers  issuers
+	programs map[string]*program
 }
 
 // New returns an engine. The error names every problem.
@@ -65,6 +71,15 @@ func New(cfg Config) (*Engine, error) {
 	}
 	m, err := newIssuers(cfg.Domains)
 	errs = append(errs, err)
+	programs := make(map[string]*program, len(cfg.Rules))
+	for key, r := range cfg.Rules {
+		if programs[key], err = compile(&r); err != nil {
+			errs = append(errs, fmt.Errorf("claims: rules of %s: %w", key, err))
+		}
+		if cfg.Groups == nil && len(r.GroupNames()) > 0 {
+			errs = append(errs, fmt.Errorf("claims: rules of %s name groups, and nothing knows their SIDs", key))
+		}
+	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -74,13 +89,25 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Engine{cfg: cfg, issuers: m}, nil
+	return &Engine{cfg: cfg, issuers: m, programs: programs}, nil
 }
 
 // For returns the assertion for a person and a request, without an id. Errors are
 // [*federation.Error]; where the person is not set up for the party their cause
 // is one of this package's errors.
 func (e *Engine) For(ctx context.Context, req *federation.SignInRequest, sub *federation.Subject) (*token.Assertion, error) {
+	return e.assertion(ctx, req, sub, nil)
+}
+
+// Explain is [Engine.For] that also tells what each rule of the party did, as far
+// as they were asked.
+func (e *Engine) Explain(ctx context.Context, req *federation.SignInRequest, sub *federation.Subject) (*token.Assertion, []Step, error) {
+	trace := []Step{}
+	a, err := e.assertion(ctx, req, sub, &trace)
+	return a, trace, err
+}
+
+func (e *Engine) assertion(ctx context.Context, req *federation.SignInRequest, sub *federation.Subject, trace *[]Step) (*token.Assertion, error) {
 	rp := req.Party
 	method, err := methodOf(sub)
 	if err != nil {
@@ -101,11 +128,12 @@ func (e *Engine) For(ctx context.Context, req *federation.SignInRequest, sub *fe
 	if rp.Microsoft365 {
 		err = e.microsoft365(ctx, a, sub)
 	} else {
-		err = e.other(ctx, a, sub)
+		err = e.other(ctx, a, rp, sub, trace)
 	}
 	var fe *federation.Error
 	switch {
 	case errors.As(err, &fe):
+		fe.Party = rp
 		return nil, err
 	case err != nil:
 		return nil, federation.Refuse(federation.ProblemNotReady, rp, err)
@@ -219,13 +247,25 @@ func (e *Engine) expiry(a *token.Assertion, sub *federation.Subject) {
 	}
 }
 
-// other gives parties without rules of their own the small fixed set.
-func (e *Engine) other(ctx context.Context, a *token.Assertion, sub *federation.Subject) error {
+// other gives a party what its rules say, and one without rules the small fixed
+// set.
+func (e *Engine) other(ctx context.Context, a *token.Assertion, rp *federation.RelyingParty, sub *federation.Subject, trace *[]Step) error {
 	acc := sub.Account
+	r := run{e: e, ctx: ctx, p: e.programs[rp.Key], sub: sub, acc: acc, trace: trace}
+	if r.p != nil {
+		if err := r.access(); err != nil {
+			return err
+		}
+	}
 	if err := upn(acc); err != nil {
 		return err
 	}
 	a.Issuer, a.NameID = e.cfg.Issuer, acc.UPN
+	if r.p != nil && len(r.p.steps) > 0 {
+		err := r.run()
+		a.Attributes = r.claims
+		return err
+	}
 	a.Attributes = append(make([]token.Attribute, 0, 4), attribute(TypeUPN, acc.UPN))
 	for _, c := range []token.Attribute{attribute(TypeName, acc.Name()), attribute(TypePrimarySID, acc.SID)} {
 		if err := token.CheckValue(c.Name, c.Values[0]); err != nil {
@@ -238,6 +278,18 @@ func (e *Engine) other(ctx context.Context, a *token.Assertion, sub *federation.
 		}
 	}
 	return nil
+}
+
+// groupSID asks the index for the SID of a group by name.
+func (e *Engine) groupSID(ctx context.Context, name string) (string, error) {
+	return e.cfg.Groups.SID(ctx, name)
+}
+
+func (e *Engine) groupNames(ctx context.Context, domain string, sids []string) (map[string]string, error) {
+	if e.cfg.Groups == nil {
+		return nil, errors.New("claims: nothing knows the names of groups")
+	}
+	return e.cfg.Groups.Names(ctx, domain, sids)
 }
 
 // upn refuses a name that cannot name anybody in a token.

@@ -1,0 +1,169 @@
+package claims
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"sallyport/authn"
+)
+
+// program is one party's rules, ready to run. It is read-only.
+type program struct {
+	steps       []step
+	allow, deny []group
+	maxGroups   int
+}
+
+// step is one rule.
+type step struct {
+	text      string // the rule in words, for explanations
+	claimType string
+	naming    bool
+	values    func(*authn.Account) []string // attribute or constant; nil for groups
+	source    string                        // the attribute's name
+	groups    []groupValue
+	all       string
+	match     []string
+	fold      func(string) string
+	when      condition
+}
+
+type groupValue struct {
+	group
+	value string
+}
+
+type condition struct {
+	in, notIn []group
+	values    func(*authn.Account) []string
+	source    string
+	equals    []string
+	network   string
+}
+
+// compile checks rules and makes a program of them.
+func compile(r *Rules) (*program, error) {
+	if list := r.Check(); len(list) > 0 {
+		errs := make([]error, len(list))
+		for i := range list {
+			errs[i] = &list[i]
+		}
+		return nil, errors.Join(errs...)
+	}
+	p := &program{allow: parseGroups(r.AllowGroups), deny: parseGroups(r.DenyGroups), maxGroups: r.MaxGroups}
+	if p.maxGroups == 0 {
+		p.maxGroups = DefaultMaxGroups
+	}
+	for i := range r.Claims {
+		p.steps = append(p.steps, compileRule(&r.Claims[i]))
+	}
+	return p, nil
+}
+
+func compileRule(r *Rule) step {
+	s := step{text: r.String(), all: r.AllGroups, match: r.Match}
+	s.claimType, _ = TypeURI(r.Type)
+	s.naming = naming(s.claimType)
+	switch {
+	case r.Attribute != "":
+		s.values, s.source = reader(r.Attribute)
+	case r.Constant != "":
+		constant := []string{r.Constant}
+		s.values = func(*authn.Account) []string { return constant }
+	}
+	for _, g := range r.Groups {
+		ref, _ := parseGroup(g.Group)
+		value := g.Value
+		if value == "" {
+			value = ref.short()
+		}
+		s.groups = append(s.groups, groupValue{ref, value})
+	}
+	switch r.Case {
+	case "lower":
+		s.fold = strings.ToLower
+	case "upper":
+		s.fold = strings.ToUpper
+	}
+	s.when = condition{in: parseGroups(r.When.MemberOf), notIn: parseGroups(r.When.NotMemberOf), equals: r.When.Equals, network: r.When.Network}
+	if r.When.Attribute != "" {
+		s.when.values, s.when.source = reader(r.When.Attribute)
+	}
+	return s
+}
+
+// parseGroups is for lists that were checked.
+func parseGroups(list []string) []group {
+	var groups []group
+	for _, s := range list {
+		g, _ := parseGroup(s)
+		groups = append(groups, g)
+	}
+	return groups
+}
+
+// reader returns how an attribute is read, and its name.
+func reader(name string) (func(*authn.Account) []string, string) {
+	at, _ := knownAttribute(name)
+	if at.of == nil {
+		key := strings.ToLower(at.name)
+		return func(a *authn.Account) []string { return a.Attributes[key] }, at.name
+	}
+	return func(a *authn.Account) []string {
+		if v := at.of(a); v != "" {
+			return []string{v}
+		}
+		return nil
+	}, at.name
+}
+
+// String says in one line what a rule does.
+func (r *Rule) String() string {
+	var b strings.Builder
+	b.WriteString(r.Type)
+	switch {
+	case r.Attribute != "":
+		fmt.Fprintf(&b, " from attribute %s", r.Attribute)
+	case r.Constant != "":
+		fmt.Fprintf(&b, " is %q", r.Constant)
+	case r.AllGroups != "":
+		fmt.Fprintf(&b, " from all groups (%s)", r.AllGroups)
+	default:
+		names := make([]string, len(r.Groups))
+		for i, g := range r.Groups {
+			names[i] = g.Group
+		}
+		fmt.Fprintf(&b, " from groups %s", strings.Join(names, ", "))
+	}
+	if len(r.Match) > 0 {
+		fmt.Fprintf(&b, " that match %s", strings.Join(r.Match, ", "))
+	}
+	if r.Case != "" {
+		fmt.Fprintf(&b, ", in %s case", r.Case)
+	}
+	return b.String()
+}
+
+// fits reports whether a text fits a pattern in which * stands for any text,
+// without regard to case.
+func fits(pattern, text string) bool {
+	parts := strings.Split(strings.ToLower(pattern), "*")
+	text = strings.ToLower(text)
+	first, last := parts[0], parts[len(parts)-1]
+	if len(parts) == 1 {
+		return text == first
+	}
+	rest, ok := strings.CutPrefix(text, first)
+	if !ok {
+		return false
+	}
+	for _, part := range parts[1 : len(parts)-1] {
+		_, after, ok := strings.Cut(rest, part)
+		if !ok {
+			return false
+		}
+		rest = after
+	}
+	return strings.HasSuffix(rest, last)
+}

@@ -1,0 +1,214 @@
+package claims
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/url"
+	"sort"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"sallyport/authn"
+)
+
+const (
+	identity2005 = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/"
+	identity2008 = "http://schemas.microsoft.com/ws/2008/06/identity/claims/"
+)
+
+// shortTypes are the short names of usual claim types, AD FS's own ones.
+var shortTypes = map[string]string{
+	"upn": TypeUPN, "name": TypeName, "emailaddress": identity2005 + "emailaddress", "givenname": identity2005 + "givenname",
+	"surname": identity2005 + "surname", "streetaddress": identity2005 + "streetaddress", "locality": identity2005 + "locality",
+	"postalcode": identity2005 + "postalcode", "country": identity2005 + "country", "mobilephone": identity2005 + "mobilephone",
+	"role": identity2008 + "role", "groupsid": identity2008 + "groupsid", "primarysid": TypePrimarySID,
+	"windowsaccountname": identity2008 + "windowsaccountname",
+	"group":              "http://schemas.xmlsoap.org/claims/Group", "commonname": "http://schemas.xmlsoap.org/claims/CommonName",
+}
+
+// TypeNames returns the short names of claim types, in order.
+func TypeNames() []string {
+	names := make([]string, 0, len(shortTypes))
+	for n := range shortTypes {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// TypeURI returns the URI of a claim type, or what is wrong with it. SAML 1.1
+// splits it at its last slash, so that there must be one with something on both
+// sides.
+func TypeURI(s string) (uri, problem string) {
+	if full, ok := shortTypes[s]; ok {
+		return full, ""
+	}
+	u, err := url.Parse(s)
+	slash := strings.LastIndexByte(s, '/')
+	switch {
+	case err != nil || u.Scheme == "" || len(s) > maxPattern || strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || r == unicode.ReplacementChar }):
+		return "", fmt.Sprintf("%.80q is not a claim type: write its URI, or one of %s", s, strings.Join(TypeNames(), ", "))
+	case slash < 1 || slash == len(s)-1 || strings.HasSuffix(s[:slash], "/"):
+		return "", fmt.Sprintf("%.80q has no name behind a last slash, where SAML 1.1 splits it: write such a URI, for example urn:contoso/tenant", s)
+	}
+	return s, ""
+}
+
+// reserved says why rules may not give a claim type, empty when they may. Those
+// that say how and where somebody signed in are facts of the sign-in: a party, and
+// Microsoft 365 above all, would take them for a second factor.
+func reserved(uri string) string {
+	switch l := strings.ToLower(uri); {
+	case l == strings.ToLower(identity2005+"nameidentifier"):
+		return "is the subject of the token, which is always the person's own name: take the rule out"
+	case l == strings.ToLower(TypeImmutableID):
+		return "belongs to Microsoft 365, which gets it without rules: take the rule out"
+	case l == strings.ToLower(TypeMethods), l == strings.ToLower(TypeInside), l == strings.ToLower(TypePersistent),
+		strings.HasPrefix(l, "http://schemas.microsoft.com/ws/2012/01/password"),
+		strings.HasSuffix(l, "/multipleauthn"), strings.HasSuffix(l, "/authenticationmethod"), strings.HasSuffix(l, "/authenticationinstant"),
+		strings.HasSuffix(l, "/authnmethodsreferences"), strings.HasSuffix(l, "/insidecorporatenetwork"):
+		return "says how or where the person signed in, which only the sign-in itself can tell: take the rule out"
+	default:
+		return ""
+	}
+}
+
+// naming reports whether parties know people by a claim type.
+func naming(uri string) bool {
+	switch l := strings.ToLower(uri); l {
+	case strings.ToLower(TypeUPN), strings.ToLower(TypeName), strings.ToLower(TypeUPN365), strings.ToLower(TypePrimarySID),
+		shortTypes["emailaddress"], shortTypes["windowsaccountname"], strings.ToLower("http://schemas.xmlsoap.org/claims/EmailAddress"):
+		return true
+	default:
+		return false
+	}
+}
+
+// attributeOf is an attribute that rules may name.
+type attributeOf struct {
+	name string // as Active Directory spells it
+	// of reads it from what every account has anyway; nil means that the directory
+	// must be asked for it.
+	of func(*authn.Account) string
+}
+
+// attributes are the attributes that claims may carry, by lower-case name: plain
+// text, nothing secret, nothing binary. A closed list, because a mistyped name
+// would be a claim that is silently absent.
+var attributes = func() map[string]attributeOf {
+	m := map[string]attributeOf{}
+	for _, n := range strings.Fields(`c cn co comment company countryCode department departmentNumber description division
+		employeeID employeeNumber employeeType extensionName facsimileTelephoneNumber generationQualifier gidNumber givenName
+		homePhone info initials ipPhone l mail mailNickname manager middleName mobile name o otherMailbox otherTelephone ou
+		personalTitle physicalDeliveryOfficeName postalCode postOfficeBox proxyAddresses roomNumber sn st street streetAddress
+		targetAddress telephoneNumber title uid uidNumber url wWWHomePage businessCategory carLicense`) {
+		m[strings.ToLower(n)] = attributeOf{name: n}
+	}
+	for i := 1; i <= 15; i++ {
+		n := "extensionAttribute" + strconv.Itoa(i)
+		m[strings.ToLower(n)] = attributeOf{name: n}
+	}
+	for i := 1; i <= 20; i++ {
+		n := "msDS-cloudExtensionAttribute" + strconv.Itoa(i)
+		m[strings.ToLower(n)] = attributeOf{name: n}
+	}
+	for n, of := range map[string]func(*authn.Account) string{
+		"userPrincipalName":     func(a *authn.Account) string { return a.UPN },
+		"sAMAccountName":        func(a *authn.Account) string { return a.SAMAccountName },
+		"windowsAccountName":    func(a *authn.Account) string { return a.Name() },
+		"displayName":           func(a *authn.Account) string { return a.DisplayName },
+		"preferredLanguage":     func(a *authn.Account) string { return a.Language },
+		"distinguishedName":     func(a *authn.Account) string { return a.DN },
+		"objectSid":             func(a *authn.Account) string { return a.SID },
+		"objectGUID":            func(a *authn.Account) string { return base64.StdEncoding.EncodeToString(a.ID[:]) },
+		"mS-DS-ConsistencyGuid": func(a *authn.Account) string { return base64.StdEncoding.EncodeToString(a.ConsistencyGUID) },
+	} {
+		m[strings.ToLower(n)] = attributeOf{name: n, of: of}
+	}
+	return m
+}()
+
+func knownAttribute(name string) (attributeOf, bool) {
+	at, ok := attributes[strings.ToLower(name)]
+	return at, ok
+}
+
+// AttributeNames returns the attributes that rules may name, in order.
+// windowsAccountName is none of the directory's: it is NETBIOS\sAMAccountName.
+func AttributeNames() []string {
+	names := make([]string, 0, len(attributes))
+	for _, a := range attributes {
+		names = append(names, a.name)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// secret reports whether a lower-case attribute name is one that holds passwords,
+// keys or what leads to them.
+func secret(lower string) bool {
+	for _, part := range []string{"pwd", "passw", "secret", "credential", "keymaterial", "privatekey", "keypackage", "laps", "recovery"} {
+		if strings.Contains(lower, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// group is a group as rules name it: one of the two is set.
+type group struct {
+	sid  string
+	name string // NETBIOS\name
+}
+
+func (g group) key() string { return strings.ToLower(g.name) }
+
+func (g group) String() string {
+	if g.sid != "" {
+		return g.sid
+	}
+	return g.name
+}
+
+// short is the name without its domain.
+func (g group) short() string {
+	_, s, _ := strings.Cut(g.name, `\`)
+	return s
+}
+
+// parseGroup reads S-1-… or NETBIOS\name.
+func parseGroup(s string) (g group, problem string) {
+	const help = ` is not a group: write DOMAIN\name in single quotes, such as 'CONTOSO\Site Owners', or its SID (S-1-5-21-...)`
+	if strings.HasPrefix(strings.ToUpper(s), "S-1-") {
+		if !validSID(s) {
+			return group{}, fmt.Sprintf("%.80q is not a SID: write it as whoami /groups shows it, S-1-5-21-...", s)
+		}
+		return group{sid: s}, ""
+	}
+	domain, name, ok := strings.Cut(s, `\`)
+	if !ok || domain == "" || len(domain) > 15 || badText(name) != "" || badText(domain) != "" || len(name) > 256 ||
+		strings.ContainsAny(domain, `/@="*`) || strings.ContainsAny(name, `\*`) || strings.TrimSpace(name) != name {
+		return group{}, fmt.Sprintf("%.80q", s) + help
+	}
+	return group{name: s}, ""
+}
+
+// validSID accepts the one spelling that tokenGroups gives, since SIDs are
+// compared as text.
+func validSID(s string) bool {
+	parts := strings.Split(s, "-")
+	if len(parts) < 4 || len(parts) > 18 || parts[0] != "S" || parts[1] != "1" {
+		return false
+	}
+	for i, p := range parts[2:] {
+		bits := 32
+		if i == 0 {
+			bits = 48
+		}
+		if n, err := strconv.ParseUint(p, 10, bits); err != nil || strconv.FormatUint(n, 10) != p {
+			return false
+		}
+	}
+	return true
+}
