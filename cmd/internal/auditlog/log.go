@@ -1,18 +1,11 @@
 package auditlog
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
-	"sync"
 	"time"
-	"unicode"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -42,7 +35,11 @@ type Config struct {
 	// Default 2s.
 	Wait time.Duration
 	// Retry is how long a dead sink is left alone. Default 1s.
-	Retry      time.Duration
+	Retry time.Duration
+	// Gather is how long a write waits for more events while events come together,
+	// so that they share an fsync; an event that comes alone is written at once.
+	// Default 5ms, negative: never.
+	Gather     time.Duration
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 	// Now is the clock. Default [time.Now].
@@ -72,6 +69,9 @@ func New(cfg Config) (*Log, error) {
 	}
 	if cfg.Retry == 0 {
 		cfg.Retry = time.Second
+	}
+	if cfg.Gather == 0 {
+		cfg.Gather = 5 * time.Millisecond
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -180,60 +180,3 @@ func (l *Log) Close(ctx context.Context) error {
 	}
 	return errors.Join(errs...)
 }
-
-var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
-// maxField bounds the free texts of an event, so that a record stays far below
-// maxLine.
-const maxField = 4 << 10
-
-// encode returns the event as one JSON object.
-func encode(e *audit.Event, now func() time.Time) ([]byte, error) {
-	event := *e
-	if event.Time.IsZero() {
-		event.Time = now()
-	}
-	event.Time = event.Time.UTC()
-	for _, s := range []*string{&event.Detail, &event.Typed, &event.Party, &event.Subject, &event.Issuer, &event.UPN, &event.AccountName} {
-		*s = cut(*s)
-	}
-	buf := buffers.Get().(*bytes.Buffer)
-	defer buffers.Put(buf)
-	buf.Reset()
-	enc := json.NewEncoder(buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(&event); err != nil {
-		return nil, err
-	}
-	return visible(bytes.TrimSuffix(buf.Bytes(), []byte("\n"))), nil
-}
-
-func cut(s string) string {
-	if len(s) <= maxField {
-		return s
-	}
-	return strings.ToValidUTF8(s[:maxField], "") + "…"
-}
-
-// visible copies JSON and writes characters that a terminal would hide or obey
-// (C1 controls, direction marks) as escapes; their meaning stays the same.
-func visible(raw []byte) []byte {
-	if !bytes.ContainsFunc(raw, hidden) {
-		return bytes.Clone(raw)
-	}
-	out := make([]byte, 0, len(raw)+64)
-	for len(raw) > 0 {
-		r, n := utf8.DecodeRune(raw)
-		if !hidden(r) {
-			out = append(out, raw[:n]...)
-		} else {
-			for _, u := range utf16.AppendRune(nil, r) {
-				out = fmt.Appendf(out, "\\u%04x", u)
-			}
-		}
-		raw = raw[n:]
-	}
-	return out
-}
-
-func hidden(r rune) bool { return r >= 0x7f && !unicode.IsPrint(r) }

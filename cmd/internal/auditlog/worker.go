@@ -13,8 +13,9 @@ import (
 
 // batch is the events that share one write; done is closed after it.
 type batch struct {
-	done chan struct{}
-	err  error // set before done is closed
+	done   chan struct{}
+	err    error // set before done is closed
+	events int   // how many; the worker's mu guards it until the batch is taken
 }
 
 // worker owns one sink and the events that wait for it.
@@ -28,6 +29,8 @@ type worker struct {
 	mu      sync.Mutex
 	queue   [][]byte // in order; the first ones may be on their way
 	current *batch   // of the events that are queued now
+	writing bool     // a write is on its way
+	crowded bool     // events come together: a write waits for company
 	broken  error    // of the last write; nil when it went well
 	dropped int      // events lost since the sink broke
 	closed  bool
@@ -52,6 +55,10 @@ func (w *worker) add(event []byte) *batch {
 	}
 	if w.current == nil {
 		w.current = &batch{done: make(chan struct{})}
+	}
+	w.current.events++
+	if w.writing || w.current.events > 1 {
+		w.crowded = true
 	}
 	select {
 	case w.kick <- struct{}{}:
@@ -91,14 +98,36 @@ func (w *worker) retry() <-chan time.Time {
 	return time.After(w.log.cfg.Retry)
 }
 
+// gather lets more events join the next write while events come together: an
+// fsync costs as much for one as for many. One person alone never waits, because
+// nobody else's event came while theirs was written.
+func (w *worker) gather() {
+	w.mu.Lock()
+	crowded := w.crowded && w.broken == nil && len(w.queue) > 0
+	w.mu.Unlock()
+	if !crowded || w.log.cfg.Gather <= 0 {
+		return
+	}
+	t := time.NewTimer(w.log.cfg.Gather)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-w.quit:
+	}
+}
+
 // flush writes all that is queued until nothing is left or the sink breaks.
 func (w *worker) flush() {
 	for {
+		w.gather()
 		w.mu.Lock()
 		events, b, lost := w.queue, w.current, w.dropped
 		w.current = nil
 		if w.broken != nil {
 			lost = 0 // told once the sink has taken what waits
+		}
+		if len(events) > 0 {
+			w.writing, w.crowded = true, b != nil && b.events > 1
 		}
 		w.mu.Unlock()
 		if len(events) == 0 && lost == 0 {
@@ -139,7 +168,7 @@ func (w *worker) finish(n, lost int, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	was := w.broken
-	w.broken = err
+	w.broken, w.writing = err, false
 	if err == nil {
 		clear(w.queue[:n])
 		w.queue = w.queue[n:]
