@@ -51,7 +51,14 @@ func (n *names) session(id session.ID) (record, parties string) {
 }
 
 // onceNames returns the name of a used-once key under each master.
-func (n *names) onceNames(purpose, key string) []string {
+func (n *names) onceNames(purpose, key string) []string { return n.hashed("o:", purpose, key) }
+
+// noteNames returns the name of a note under each master.
+func (n *names) noteNames(purpose, name string) []string {
+	return n.hashed("n:", "note "+purpose, name)
+}
+
+func (n *names) hashed(kind, purpose, key string) []string {
 	all := make([]string, len(n.once))
 	for i, k := range n.once {
 		mac := hmac.New(sha256.New, k)
@@ -60,7 +67,7 @@ func (n *names) onceNames(purpose, key string) []string {
 		mac.Write(size[:])
 		mac.Write([]byte(purpose))
 		mac.Write([]byte(key))
-		all[i] = n.prefix + "o:" + base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:20])
+		all[i] = n.prefix + kind + base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:20])
 	}
 	return all
 }

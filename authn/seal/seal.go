@@ -21,6 +21,7 @@ const (
 	PurposeTransaction = "sallyport sign-in transaction" // the sign-in form's hidden field
 	PurposeCookie      = "sallyport cookie"              // cookies other than the session's
 	PurposeSigningKey  = "sallyport signing key"         // token-signing keys in a shared store
+	PurposeVerdict     = "sallyport verdict name"        // names of verdicts on messages that clients repeat
 	PurposeAudit       = "sallyport audit chain"         // chain of audit records
 )
 

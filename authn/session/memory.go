@@ -17,8 +17,8 @@ type Config struct {
 	// longest is dropped, which costs its owner one more password. Only people
 	// who have signed in can make a store reach it. Default 100,000.
 	Max int
-	// MaxOnce is how many used-once keys are remembered; beyond it Once fails
-	// rather than forgets one. Default 200,000.
+	// MaxOnce is how many used-once keys are remembered, and how many notes; beyond
+	// it Once fails rather than forgets one. Default 200,000.
 	MaxOnce int
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
@@ -34,6 +34,8 @@ type Memory struct {
 	byUse    entry                // root of a ring: next is used last, prev not for longest
 	once     map[string]time.Time // until when
 	onceScan time.Time            // when once was last swept
+	notes    map[string]memoryNote
+	noteScan time.Time // when notes was last swept
 	closed   bool
 }
 
@@ -74,7 +76,7 @@ func NewMemory(cfg Config) *Memory {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	m := &Memory{cfg: cfg, sessions: make(map[ID]*entry), once: make(map[string]time.Time)}
+	m := &Memory{cfg: cfg, sessions: make(map[ID]*entry), once: make(map[string]time.Time), notes: make(map[string]memoryNote)}
 	m.byUse.next, m.byUse.prev = &m.byUse, &m.byUse
 	return m
 }
@@ -257,5 +259,6 @@ func (m *Memory) Close() {
 	m.closed = true
 	clear(m.sessions)
 	clear(m.once)
+	clear(m.notes)
 	m.byUse.next, m.byUse.prev = &m.byUse, &m.byUse
 }

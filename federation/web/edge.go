@@ -281,7 +281,7 @@ func (e *Edge) record(w *recorder, r *http.Request, info *Info, rt *Route, err e
 	e.metrics.answered(routeName(info), status, took.Seconds())
 	level := slog.LevelInfo
 	switch {
-	case status >= 500:
+	case status >= 500 && !(rt != nil && rt.Faults && theirs(err)):
 		level = slog.LevelError
 	case rt != nil && rt.AnyHost:
 		level = slog.LevelDebug
@@ -309,6 +309,20 @@ func (e *Edge) record(w *recorder, r *http.Request, info *Info, rt *Route, err e
 		attrs = append(attrs, slog.String("problem", string(federation.ProblemOf(err))), slog.String("error", err.Error()))
 	}
 	e.log.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+// theirs reports whether the sender of the request is to blame for err.
+func theirs(err error) bool {
+	var fe *federation.Error
+	if !errors.As(err, &fe) {
+		return false
+	}
+	switch fe.Problem {
+	case federation.ProblemInternal, federation.ProblemDirectory, federation.ProblemBusy:
+		return false
+	default:
+		return true
+	}
 }
 
 // methodName keeps the log's set of methods closed.

@@ -38,6 +38,9 @@ type Route struct {
 	// AnyHost marks a probe: it answers constant text under every Host, since
 	// balancers call it by address.
 	AnyHost bool
+	// Faults marks a route whose protocol answers 500 whoever is to blame, as SOAP
+	// does: its records then have the level of the problem, not of the status.
+	Faults bool
 	// Handler answers.
 	Handler Handler
 }

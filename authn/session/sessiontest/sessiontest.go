@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -59,6 +61,8 @@ func Run(t *testing.T, h Harness) {
 		{"sessions cannot be mixed up under load", session.Lifetimes{}, (*suite).parallel},
 		{"once is once", session.Lifetimes{}, (*suite).once},
 		{"once is once in a race", session.Lifetimes{}, (*suite).onceRace},
+		{"a note is shared until it ends", session.Lifetimes{}, (*suite).notes},
+		{"one of many claims a note", session.Lifetimes{}, (*suite).notesRace},
 		{"a record that cannot be kept is refused", session.Lifetimes{}, (*suite).badRecords},
 		{"a closed store is unavailable", session.Lifetimes{}, (*suite).closed},
 	}
@@ -349,6 +353,79 @@ func (x *suite) onceRace() {
 	}
 }
 
+// shared returns the store's notes, which every store of this module has.
+func (x *suite) shared() session.Notes {
+	n, ok := x.s.(session.Notes)
+	if !ok {
+		x.t.Fatalf("%T keeps no notes", x.s)
+	}
+	return n
+}
+
+func (x *suite) notes() {
+	ctx, n := x.t.Context(), x.shared()
+	claim := func(purpose, name, note, want string, mine bool) {
+		x.t.Helper()
+		if there, got, err := n.Claim(ctx, purpose, name, note, time.Minute); err != nil || there != want || got != mine {
+			x.t.Errorf("Claim(%q, %q, %q) = %q, %v, %v; want %q, %v", purpose, name, note, there, got, err, want, mine)
+		}
+	}
+	amend := func(name, note string) {
+		x.t.Helper()
+		if err := n.Amend(ctx, "a", name, note, time.Minute); err != nil {
+			x.t.Errorf("Amend: %v", err)
+		}
+	}
+	claim("a", "1", "?", "?", true)
+	claim("a", "1", "?", "?", false)
+	claim("a", "1", "other", "?", false)
+	claim("b", "1", "?", "?", true)
+	claim("a1", "", "?", "?", true) // purpose and name must not run into each other
+	amend("1", "wrong_password")
+	claim("a", "1", "?", "wrong_password", false)
+	amend("1", "")
+	claim("a", "1", "again", "again", true)
+	x.Advance(x.t, 30*time.Second)
+	claim("a", "1", "?", "again", false)
+	x.Advance(x.t, 31*time.Second)
+	claim("a", "1", "?", "?", true)
+	amend("2", "first") // nobody had claimed it
+	claim("a", "2", "?", "first", false)
+	if _, _, err := n.Claim(ctx, "a", "3", strings.Repeat("x", session.MaxNote+1), time.Minute); err == nil {
+		x.t.Error("a note beyond the limit is kept")
+	}
+	if _, _, err := n.Claim(ctx, "a", "3", "", time.Minute); err == nil {
+		x.t.Error("a claim without a note is kept")
+	}
+	if first, err := x.s.Once(ctx, "a", "1", time.Minute); err != nil || !first {
+		x.t.Errorf("a note is in the way of Once: %v, %v", first, err)
+	}
+}
+
+func (x *suite) notesRace() {
+	n := x.shared()
+	for round := range 10 {
+		var wg sync.WaitGroup
+		var mine, other atomic.Int32
+		for range 16 {
+			wg.Go(func() {
+				switch there, got, err := n.Claim(x.t.Context(), "race", fmt.Sprint(round), "?", time.Minute); {
+				case err != nil || there != "?":
+					x.t.Errorf("Claim: %q, %v", there, err)
+				case got:
+					mine.Add(1)
+				default:
+					other.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if mine.Load() != 1 || other.Load() != 15 {
+			x.t.Errorf("round %d: %d claims, %d others", round, mine.Load(), other.Load())
+		}
+	}
+}
+
 func (x *suite) badRecords() {
 	bad := []func(*session.Session){
 		func(s *session.Session) { s.Account = authn.GUID{} },
@@ -372,7 +449,9 @@ func (x *suite) closed() {
 	_, useErr := x.s.Use(ctx, id, "")
 	_, createErr := x.s.Create(ctx, Example(1, x.Now()))
 	_, onceErr := x.s.Once(ctx, "p", "k", time.Minute)
-	for _, err := range []error{useErr, createErr, onceErr, x.s.Ping(ctx)} {
+	_, _, claimErr := x.shared().Claim(ctx, "p", "k", "?", time.Minute)
+	amendErr := x.shared().Amend(ctx, "p", "k", "?", time.Minute)
+	for _, err := range []error{useErr, createErr, onceErr, claimErr, amendErr, x.s.Ping(ctx)} {
 		if !errors.Is(err, session.ErrUnavailable) {
 			x.t.Errorf("after Close: %v, want unavailable", err)
 		}

@@ -1,0 +1,223 @@
+package wstrust
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"log/slog"
+	"sync"
+	"time"
+
+	"sallyport/authn"
+)
+
+// Notes are short notes that all instances share. [session.Notes] of the session
+// stores implements it.
+type Notes interface {
+	// Claim writes a note under the name unless there is one. It returns the note
+	// that is there then, and whether this call wrote it. One round trip.
+	Claim(ctx context.Context, purpose, name, note string, ttl time.Duration) (there string, mine bool, err error)
+	// Amend replaces the note, or removes it when the new one is empty.
+	Amend(ctx context.Context, purpose, name, note string, ttl time.Duration) error
+}
+
+const (
+	notePurpose = "wstrust-verdict"
+	notePending = "?"
+	// A verdict is remembered so long; without a message id, where two honest
+	// messages may be equal, shorter.
+	remember        = 60 * time.Second
+	rememberNoID    = 10 * time.Second
+	pendingTTL      = 10 * time.Second // longer than an attempt may take
+	pollEvery       = 50 * time.Millisecond
+	notesTimeout    = time.Second
+	maxLocal        = 20_000
+	maxLocalSweepAt = time.Second
+)
+
+// repeats gives copies of a refused message its first verdict. The first copy that
+// arrives, on whichever instance, is judged; the others wait for it. Only refusals
+// are shared: a copy of an accepted message is judged for itself, and so is one
+// whose first copy nobody could judge. When the shared notes cannot be used, this
+// instance's own memory still holds.
+type repeats struct {
+	notes Notes
+	key   []byte
+	log   *slog.Logger
+	now   func() time.Time
+
+	mu      sync.Mutex
+	running map[repeatID]*run
+	refused map[repeatID]refusedNote
+	swept   time.Time
+}
+
+// repeatID names a message: a keyed hash, from which nobody can try passwords.
+type repeatID struct {
+	sum [sha256.Size]byte
+	ttl time.Duration
+}
+
+func (id repeatID) name() string { return base64.RawURLEncoding.EncodeToString(id.sum[:]) }
+
+type run struct {
+	done    chan struct{}
+	refused authn.Reason // NoVerdict unless the verdict is a refusal; set before done is closed
+}
+
+type refusedNote struct {
+	reason authn.Reason
+	until  time.Time
+}
+
+func newRepeats(cfg Config) *repeats {
+	return &repeats{
+		notes: cfg.Notes, key: cfg.Key, log: cfg.Logger, now: cfg.Now,
+		running: map[repeatID]*run{}, refused: map[repeatID]refusedNote{},
+	}
+}
+
+// id names a message by what makes it the same one: endpoint, message id, name
+// and password. A message without an id is named by its bytes.
+func (p *repeats) id(req *Request, body []byte) repeatID {
+	if req == nil {
+		return repeatID{}
+	}
+	mac := hmac.New(sha256.New, p.key)
+	part := func(b []byte) {
+		var n [8]byte
+		binary.BigEndian.PutUint64(n[:], uint64(len(b)))
+		mac.Write(n[:])
+		mac.Write(b)
+	}
+	id := repeatID{ttl: remember}
+	part([]byte(req.Version.Path()))
+	part([]byte(req.MessageID))
+	if req.MessageID == "" {
+		id.ttl = rememberNoID
+		part(body)
+	} else {
+		part([]byte(req.Name))
+		part(req.Password.Bytes())
+	}
+	mac.Sum(id.sum[:0])
+	return id
+}
+
+// verify returns the verdict on a message: judge's, or that of an earlier copy.
+// first is true when judge was called.
+func (p *repeats) verify(ctx context.Context, id repeatID, judge func() authn.Result) (res authn.Result, first bool) {
+	p.mu.Lock()
+	if n, ok := p.refused[id]; ok && p.now().Before(n.until) {
+		p.mu.Unlock()
+		return authn.Result{Reason: n.reason}, false
+	}
+	if r := p.running[id]; r != nil {
+		p.mu.Unlock()
+		select {
+		case <-r.done:
+		case <-ctx.Done():
+			return authn.Result{Reason: authn.Unavailable, Cause: ctx.Err()}, true
+		}
+		if r.refused != authn.NoVerdict {
+			return authn.Result{Reason: r.refused}, false
+		}
+		return judge(), true
+	}
+	r := &run{done: make(chan struct{})}
+	p.running[id] = r
+	p.mu.Unlock()
+	defer func() { // also when judge panics: nobody must wait for ever
+		p.mu.Lock()
+		delete(p.running, id)
+		p.mu.Unlock()
+		close(r.done)
+	}()
+	res, first = p.lead(ctx, id, judge)
+	if refusal := res.Reason; refusal != authn.Accepted && !refusal.Undecided() {
+		r.refused = refusal
+		if first {
+			p.keep(id, refusal)
+		}
+	}
+	return res, first
+}
+
+// lead is the one copy of this instance that asks the others.
+func (p *repeats) lead(ctx context.Context, id repeatID, judge func() authn.Result) (authn.Result, bool) {
+	reason, shared := p.claim(ctx, id)
+	if reason != authn.NoVerdict {
+		return authn.Result{Reason: reason}, false
+	}
+	res := judge()
+	if !shared {
+		return res, true
+	}
+	note, ttl := "", time.Duration(0)
+	if res.Reason != authn.Accepted && !res.Reason.Undecided() {
+		note, ttl = res.Reason.String(), id.ttl
+	}
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), notesTimeout)
+	defer cancel()
+	if err := p.notes.Amend(limited, notePurpose, id.name(), note, ttl); err != nil {
+		p.log.Warn("the verdict on a message could not be shared with other instances", "error", err)
+	}
+	return res, true
+}
+
+// claim asks the shared notes for a verdict, and waits while another instance is
+// about to give one. Without a verdict this instance judges; shared says whether
+// it holds the claim. A store that is down changes nothing but that.
+func (p *repeats) claim(ctx context.Context, id repeatID) (verdict authn.Reason, shared bool) {
+	if p.notes == nil {
+		return authn.NoVerdict, false
+	}
+	wait := time.NewTicker(pollEvery)
+	defer wait.Stop()
+	for {
+		there, mine, err := p.notes.Claim(ctx, notePurpose, id.name(), notePending, pendingTTL)
+		switch {
+		case err != nil || mine:
+			return authn.NoVerdict, err == nil
+		case there != notePending:
+			return reasonNamed(there), false
+		}
+		select {
+		case <-ctx.Done():
+			return authn.NoVerdict, false
+		case <-wait.C:
+		}
+	}
+}
+
+// reasonNamed reads a note. Whatever it is, it is no acceptance: a note that
+// somebody wrote into the store by hand refuses one message and lets nobody in.
+func reasonNamed(note string) authn.Reason {
+	for _, r := range authn.Reasons() {
+		if r.String() == note && r != authn.Accepted && !r.Undecided() {
+			return r
+		}
+	}
+	return authn.Rejected
+}
+
+// keep remembers a refusal on this instance.
+func (p *repeats) keep(id repeatID, reason authn.Reason) {
+	now := p.now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now.Sub(p.swept) >= time.Minute || len(p.refused) >= maxLocal && now.Sub(p.swept) >= maxLocalSweepAt {
+		p.swept = now
+		for k, n := range p.refused {
+			if !now.Before(n.until) {
+				delete(p.refused, k)
+			}
+		}
+	}
+	if _, known := p.refused[id]; !known && len(p.refused) >= maxLocal {
+		return // a flood: the shared notes still know
+	}
+	p.refused[id] = refusedNote{reason, now.Add(id.ttl)}
+}
