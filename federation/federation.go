@@ -72,6 +72,9 @@ type SignInRequest struct {
 	// Passwords is true when the request demands a password sign-in as its
 	// method (wauth=…/password); a Kerberos session does not satisfy it.
 	Passwords bool
+	// Passive is true when nothing may be asked of the person (IsPassive): what
+	// cannot be answered from a session ends in [ErrPassive].
+	Passive bool
 	// LoginHint prefills the name field; never an identity.
 	LoginHint string
 	// CorrelationID is client-request-id when it has the form of a GUID.
@@ -109,7 +112,18 @@ type Answer struct {
 	Fields []Field
 	// TokenID, KeyID, NameID and Issuer describe the token for the audit record.
 	TokenID, KeyID, NameID, Issuer string
+	// Refusal is set when the fields hold no token but tell the party why there is
+	// none; it is the reason, for the audit record.
+	Refusal error
 }
+
+// ErrPassive says that a passive request cannot be answered without asking the
+// person something. The protocol tells its party so.
+var ErrPassive = errors.New("federation: a passive request needs the person")
+
+// ErrUsed says that a request has been answered with a token before. The flow
+// shows the finished page where the browser is signed in, and an error elsewhere.
+var ErrUsed = errors.New("federation: the request was answered before")
 
 // Responder makes a protocol's answer for a signed-in subject. Errors are
 // [*Error] where the person can be told more than "our side".

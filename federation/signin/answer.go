@@ -32,7 +32,10 @@ func sessionIndex(id session.ID) string {
 // answer makes the token, has it recorded, and hands it over.
 func (f *Flow) answer(w http.ResponseWriter, r *http.Request, req *federation.SignInRequest, sub *federation.Subject) error {
 	page, err := f.issue(w, r, req, sub)
-	if err != nil {
+	switch {
+	case errors.Is(err, federation.ErrUsed):
+		return f.used(w, r, &transaction{req: *req})
+	case err != nil:
 		return f.again(err, req)
 	}
 	f.metrics.pages.WithLabelValues("handover").Inc()
@@ -68,6 +71,11 @@ func (f *Flow) issue(w http.ResponseWriter, r *http.Request, req *federation.Sig
 		f.refused(ctx, req, sub, string(federation.ProblemBadRequest), err)
 		return nil, federation.Refuse(federation.ProblemBadRequest, req.Party, err)
 	}
+	if ans.Refusal != nil {
+		count("refused")
+		f.refused(ctx, req, sub, string(federation.ProblemOf(ans.Refusal)), ans.Refusal)
+		return page, nil
+	}
 	e := f.event(ctx, audit.TokenIssued, req, sub)
 	e.TokenID, e.KeyID, e.Subject, e.Issuer = ans.TokenID, ans.KeyID, ans.NameID, ans.Issuer
 	done = f.metrics.step("audit")
@@ -79,6 +87,17 @@ func (f *Flow) issue(w http.ResponseWriter, r *http.Request, req *federation.Sig
 	}
 	count("issued")
 	return page, nil
+}
+
+// Hand posts an answer without a token to a party: a refusal that the protocol
+// tells it, or a message that the browser has to bring back with its cookies.
+func (f *Flow) Hand(w http.ResponseWriter, r *http.Request, rp *federation.RelyingParty, ans *federation.Answer) error {
+	page := pages.HandOver{Party: rp.Name, Action: ans.Action, Fields: ans.Fields, FormActions: rp.FormActions}
+	if err := page.Validate(); err != nil {
+		return federation.Refuse(federation.ProblemBadRequest, rp, err)
+	}
+	f.metrics.pages.WithLabelValues("handover").Inc()
+	return f.pages.Load().HandOver(w, r, page)
 }
 
 // event describes a subject in an audit record.

@@ -31,12 +31,17 @@ func (f *Flow) Begin(w http.ResponseWriter, r *http.Request, req *federation.Sig
 		return err
 	}
 	if req.ForceLogin || r.Method == http.MethodHead {
+		if req.Passive {
+			return federation.ErrPassive
+		}
 		return f.page(w, r, req, pages.SignIn{Fresh: req.ForceLogin})
 	}
 	s, err := f.current(w, r, partyName(req))
 	switch {
 	case err != nil:
 		return f.again(f.refuse(r, req, err), req)
+	case (s == nil || !f.satisfies(req, s.session)) && req.Passive:
+		return federation.ErrPassive
 	case s == nil || !f.satisfies(req, s.session):
 		return f.page(w, r, req, pages.SignIn{Fresh: s != nil})
 	}

@@ -155,6 +155,9 @@ func (f *Flow) accepted(w http.ResponseWriter, r *http.Request, t *transaction, 
 				f.storeDown(ctx, "end", err)
 			}
 		}
+		if errors.Is(err, federation.ErrUsed) {
+			return f.used(w, r, t)
+		}
 		return f.again(err, &t.req)
 	}
 	return nil

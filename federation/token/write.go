@@ -20,6 +20,29 @@ func (s *Signer) AppendAssertion(dst []byte, a *Assertion) ([]byte, error) {
 	return st.w.Bytes()
 }
 
+// AppendUnsigned appends a SAML 2.0 assertion without a signature, checked like a
+// signed one. It is for a response whose own signature covers it, and never leaves
+// the service otherwise.
+func AppendUnsigned(dst []byte, a *Assertion) ([]byte, error) {
+	if a.ID == "" {
+		a.ID = NewID()
+	}
+	if err := a.check(); err != nil {
+		return dst, err
+	}
+	if a.Version != federation.SAML20 {
+		return dst, &FieldError{"Version", "is not SAML 2.0"}
+	}
+	var w xmlsec.Writer
+	w.Reset(dst)
+	write20(&w, a)
+	out, err := w.Bytes()
+	if err != nil {
+		return dst, err
+	}
+	return out, nil
+}
+
 // size estimates the length of a token, so that one allocation holds it.
 func (s *Signer) size(a *Assertion) int {
 	n := 1700 + len(s.keyInfo) + (s.pub.Size()*4+2)/3 + len(a.Issuer) + len(a.Audience) + 2*len(a.NameID) + len(a.Recipient)

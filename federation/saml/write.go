@@ -1,0 +1,135 @@
+package saml
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"time"
+
+	"sallyport/federation/internal/xmlsec"
+	"sallyport/federation/token"
+)
+
+// response is a Response (SAML Core 2.0 §3.3.3), with an assertion or without.
+type response struct {
+	id, inResponseTo, destination, issuer string
+	instant                               time.Time
+	top, second                           status
+	// assertion is the signed assertion, or the EncryptedAssertion.
+	assertion []byte
+}
+
+// success is the top-level status of an answer with an assertion.
+const success status = statusPrefix + "Success"
+
+// appendResponse appends the response in canonical form, signed when a signer is
+// given. Errors are those of the writer and of the signer.
+func appendResponse(dst []byte, res *response, signer *token.Signer) ([]byte, error) {
+	if !xmlsec.IsNCName(res.id) || res.inResponseTo != "" && !xmlsec.IsNCName(res.inResponseTo) {
+		return dst, fmt.Errorf("%w: an id is no NCName", errMessage)
+	}
+	var w xmlsec.Writer
+	start := len(dst)
+	w.Reset(dst)
+	w.Grow(900 + len(res.assertion) + len(res.destination) + len(res.issuer) + len(res.inResponseTo) + signatureSize(signer))
+	w.Raw(`<samlp:Response xmlns:samlp="` + nsProtocol + `" Destination="`)
+	w.Attr("Destination", res.destination)
+	w.Raw(`" ID="`)
+	w.Raw(res.id)
+	if res.inResponseTo != "" {
+		w.Raw(`" InResponseTo="`)
+		w.Raw(res.inResponseTo)
+	}
+	w.Raw(`" IssueInstant="`)
+	w.Time("IssueInstant", res.instant)
+	w.Raw(`" Version="2.0"><saml:Issuer xmlns:saml="` + nsAssertion + `">`)
+	w.Text("Issuer", res.issuer)
+	w.Raw(`</saml:Issuer>`)
+	place := w.Len()
+	w.Raw(`<samlp:Status><samlp:StatusCode Value="`)
+	w.Raw(string(res.top))
+	w.Raw(`">`)
+	if res.second != "" {
+		w.Raw(`<samlp:StatusCode Value="`)
+		w.Raw(string(res.second))
+		w.Raw(`"></samlp:StatusCode>`)
+	}
+	w.Raw(`</samlp:StatusCode></samlp:Status>`)
+	body := w.Len()
+	w.RawBytes(res.assertion)
+	w.Raw(`</samlp:Response>`)
+	out, err := w.Bytes()
+	if err != nil {
+		return dst, err
+	}
+	if signer == nil {
+		return out, nil
+	}
+	h := sha256.New()
+	h.Write(out[start:body])
+	h.Write(canonical(res.assertion))
+	h.Write(out[body+len(res.assertion):])
+	signature, err := signer.AppendSignature(nil, res.id, [sha256.Size]byte(h.Sum(nil)))
+	if err != nil {
+		return dst, err
+	}
+	w.Insert(place, signature)
+	return w.Bytes()
+}
+
+// signatureSize is about what a signature adds.
+func signatureSize(signer *token.Signer) int {
+	if signer == nil {
+		return 0
+	}
+	return 1400 + base64.StdEncoding.EncodedLen(len(signer.Certificate().Raw))
+}
+
+// undeclared is what the token writer adds outside of the canonical form: the
+// declaration of a prefix that only a value uses. No value can hold it, since
+// every quotation mark in one is escaped.
+var undeclared = []byte(` xmlns:tn="http://www.w3.org/2001/XMLSchema"`)
+
+var lineFeed = []byte("&#xA;")
+
+// canonical returns the exclusive canonical form of an assertion of the token
+// writer, which differs from it in two ways that [xmlsec.Writer] names: the
+// declaration above, and line feeds of text, which are written as references. In
+// attribute values the reference is the canonical form.
+func canonical(assertion []byte) []byte {
+	if bytes.Contains(assertion, undeclared) {
+		assertion = bytes.ReplaceAll(assertion, undeclared, nil)
+	}
+	if !bytes.Contains(assertion, lineFeed) {
+		return assertion
+	}
+	out := make([]byte, 0, len(assertion))
+	for len(assertion) > 0 {
+		i := bytes.IndexByte(assertion, '<') // text up to the next tag
+		if i < 0 {
+			i = len(assertion)
+		}
+		out = append(out, bytes.ReplaceAll(assertion[:i], lineFeed, []byte("\n"))...)
+		assertion = assertion[i:]
+		end := tagEnd(assertion)
+		out = append(out, assertion[:end]...)
+		assertion = assertion[end:]
+	}
+	return out
+}
+
+// tagEnd returns where the tag at the start of b ends: behind the first > that is
+// not inside quotation marks.
+func tagEnd(b []byte) int {
+	quoted := false
+	for i, c := range b {
+		switch {
+		case c == '"':
+			quoted = !quoted
+		case c == '>' && !quoted:
+			return i + 1
+		}
+	}
+	return len(b)
+}
