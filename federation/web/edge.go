@@ -176,7 +176,9 @@ func (e *Edge) admit(info *Info, req *http.Request) (*http.Request, *Route, *fed
 	}
 	if rt != nil {
 		info.Route = rt.Name
-		r = mux.SetURLVars(r, vars)
+		if len(vars) > 0 {
+			r = mux.SetURLVars(r, vars)
+		}
 	}
 	switch {
 	case !hostOK && (rt == nil || !rt.AnyHost):

@@ -119,6 +119,7 @@ type policy struct {
 
 func (p policy) String(nonce string) string {
 	var b strings.Builder
+	b.Grow(256)
 	b.WriteString("default-src 'none'; style-src 'self'; img-src 'self'; script-src 'nonce-")
 	b.WriteString(nonce)
 	b.WriteString("'; connect-src 'none'; form-action ")
@@ -159,21 +160,33 @@ func (s *Set) write(w http.ResponseWriter, r *http.Request, status int, p policy
 	return nil
 }
 
+// pageHeaders are the headers of every page. The slices are shared by all answers:
+// Set and Add replace, never write, them.
+var pageHeaders = [...]struct {
+	name  string
+	value []string
+}{
+	{"Content-Type", []string{"text/html; charset=utf-8"}},
+	{"Cache-Control", []string{"no-store"}},
+	{"Pragma", []string{"no-cache"}},
+	{"X-Content-Type-Options", []string{"nosniff"}},
+	{"Referrer-Policy", []string{"no-referrer"}},
+}
+
+var ownFormReferrer = []string{"same-origin"}
+
 // send writes a drawn page with its headers.
 func send(w http.ResponseWriter, r *http.Request, status int, csp, language string, ownForm bool, body []byte) {
 	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Language", language)
-	h.Set("Content-Security-Policy", csp)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set("Cache-Control", "no-store")
-	h.Set("Pragma", "no-cache")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
+	for _, always := range pageHeaders {
+		h[always.name] = always.value
+	}
+	values := []string{language, csp, strconv.Itoa(len(body))}
+	h["Content-Language"], h["Content-Security-Policy"], h["Content-Length"] = values[0:1:1], values[1:2:2], values[2:3:3]
 	if ownForm {
 		// Under no-referrer, browsers that send no Sec-Fetch-Site would post our own
 		// form with "Origin: null" (Fetch §3.1), which the check of origins refuses.
-		h.Set("Referrer-Policy", "same-origin")
+		h["Referrer-Policy"] = ownFormReferrer
 	}
 	h.Add("Vary", "Accept-Language, Cookie")
 	w.WriteHeader(status)

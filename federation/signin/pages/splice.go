@@ -138,32 +138,23 @@ func join(out *bytes.Buffer, pieces []piece, v *values) {
 	}
 }
 
-// escape writes s for a quoted attribute or for text, as html/template does.
+// entities are what html/template writes for characters in a quoted attribute or
+// in text; all others stay.
+var entities = [256]string{'"': "&#34;", '\'': "&#39;", '&': "&amp;", '<': "&lt;", '>': "&gt;", '+': "&#43;", 0: "\uFFFD"}
+
+// escape writes s for a quoted attribute or for text, as html/template does. A
+// token has some hundred characters to escape among its six thousand.
 func escape(out *bytes.Buffer, s string) {
+	b := out.AvailableBuffer()
 	last := 0
 	for i := 0; i < len(s); i++ {
-		var with string
-		switch s[i] {
-		case '"':
-			with = "&#34;"
-		case '\'':
-			with = "&#39;"
-		case '&':
-			with = "&amp;"
-		case '<':
-			with = "&lt;"
-		case '>':
-			with = "&gt;"
-		case '+':
-			with = "&#43;"
-		case 0:
-			with = "\uFFFD"
-		default:
+		with := entities[s[i]]
+		if with == "" {
 			continue
 		}
-		out.WriteString(s[last:i])
-		out.WriteString(with)
+		b = append(b, s[last:i]...)
+		b = append(b, with...)
 		last = i + 1
 	}
-	out.WriteString(s[last:])
+	out.Write(append(b, s[last:]...))
 }
