@@ -129,19 +129,6 @@ func (h *Handler) Routes(r *web.Router) {
 	}
 }
 
-// Paths are the endpoints that are on for everybody or for somebody, as paths of
-// the public address; none when all are off.
-func Paths(a Access) []string {
-	if a == Off {
-		return nil
-	}
-	paths := []string{MexPath}
-	for _, v := range Versions() {
-		paths = append(paths, v.Path())
-	}
-	return paths
-}
-
 // errOff says that an endpoint is not there for this client.
 var errOff = errors.New("wstrust: the endpoint is off for this client")
 

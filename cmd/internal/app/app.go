@@ -107,6 +107,7 @@ type live struct {
 	pages   *pages.Set
 	claims  *claims.Engine
 	signer  *token.Signer
+	active  active
 }
 
 // New builds every part. It opens files and dials nobody; every problem that can

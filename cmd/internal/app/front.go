@@ -19,6 +19,7 @@ import (
 	"sallyport/federation/token"
 	"sallyport/federation/web"
 	"sallyport/federation/wsfed"
+	"sallyport/federation/wstrust"
 )
 
 // buildFront makes everything that browsers meet.
@@ -56,11 +57,15 @@ func (a *App) buildFront() error {
 	if err != nil {
 		return err
 	}
+	clients, err := a.buildActive(masters)
+	if err != nil {
+		return err
+	}
 	a.edge, err = web.New(web.Config{
 		Trust:  trust(a.cfg),
-		Pages:  errorPages{a},
+		Pages:  wstrust.Pages{Next: errorPages{a}, Now: a.now},
 		Logger: a.log, Registerer: a.registry, Now: a.now,
-	}, passive, a, web.Probe{Ready: a.ready})
+	}, passive, clients, a, web.Probe{Ready: a.ready})
 	return err
 }
 
@@ -122,13 +127,13 @@ func (a *App) buildLive(cfg *config.Config) (*live, error) {
 	for _, k := range a.keys.Published() {
 		published = append(published, k.Certificate)
 	}
-	if err := a.metadata.Publish(metadata.Params{
+	if err := a.metadata.Publish(activeMetadata(metadata.Params{
 		EntityID: cfg.Issuer, PublicURL: cfg.PublicURL, DisplayName: cfg.SigninPage.Organisation,
 		Signer: signer, Signing: published, Claims: metadata.Microsoft365Claims(),
-	}); err != nil {
+	}, cfg)); err != nil {
 		return nil, err
 	}
-	return &live{parties: parties, pages: set, claims: engine, signer: signer}, nil
+	return &live{parties: parties, pages: set, claims: engine, signer: signer, active: activeOf(cfg)}, nil
 }
 
 func (a *App) buildClaims(cfg *config.Config) (*claims.Engine, error) {

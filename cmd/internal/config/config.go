@@ -37,6 +37,16 @@ type Config struct {
 	Lockout Lockout `yaml:"lockout"`
 	// RelyingParties are further parties, registered by hand.
 	RelyingParties []RelyingParty `yaml:"relying_parties"`
+	// WSTrust serves active clients, which have a user name and a password and no
+	// browser: MEX and the two usernamemixed endpoints. It is off, inside (for clients
+	// in networks.inside) or everywhere. Such a sign-in knows no second factor and no
+	// page; MSAL by user name and password, older Office and scripts need it, and so
+	// do Windows devices of federated domains. Default off.
+	WSTrust string `yaml:"wstrust"`
+	// WSTrustTellExpired tells active clients in networks.inside that their password,
+	// which is right, has expired or must be changed. Everybody else always gets the
+	// one text for all refusals. Default false.
+	WSTrustTellExpired bool `yaml:"wstrust_tell_expired"`
 	// SigninPage is the look and the words of the pages.
 	SigninPage SigninPage `yaml:"signin_page"`
 	// Audit says where the audit trail goes.
@@ -402,6 +412,7 @@ type Ops struct {
 func Default() *Config {
 	return &Config{
 		Listen:       ":8443",
+		WSTrust:      "off",
 		Proxy:        Proxy{Header: "x-forwarded-for"},
 		Microsoft365: Microsoft365{Cloud: "global", TokenLifetime: time.Hour},
 		Directory: Directory{Limits: Limits{

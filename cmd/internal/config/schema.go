@@ -10,7 +10,6 @@ import (
 // one of them is refused: silence would let an admin believe that it works.
 var later = map[string]string{
 	"kerberos":              "sign-in without a prompt (Kerberos)",
-	"wstrust":               "WS-Trust for active clients",
 	"pta":                   "the pass-through authentication agent",
 	"saml":                  "SAML 2.0",
 	"graph":                 "changing the domain's settings at Microsoft (Graph)",

@@ -17,6 +17,7 @@ func (c *Config) validate(p *problems) {
 	c.validateSigning(p)
 	c.validateLockout(p)
 	c.validateParties(p)
+	c.validateActive(p)
 	c.validatePage(p)
 	c.validateAudit(p)
 	c.validateOps(p)
