@@ -68,7 +68,14 @@ func tlvLong(tag byte, parts ...[]byte) []byte {
 	return p.Bytes()
 }
 
+// plainAttributes leaves out names whose text reads as something else: with a
+// colon, a wildcard, or an operator in front.
 func plainAttributes(s string) bool {
+	for i := range len(s) - 2 {
+		if s[i] == '(' && strings.IndexByte("!&|", s[i+1]) >= 0 && s[i+2] != '(' {
+			return false
+		}
+	}
 	return utf8.ValidString(s) && !strings.ContainsAny(s, ":") && !strings.Contains(s, "**")
 }
 
