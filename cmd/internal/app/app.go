@@ -89,6 +89,8 @@ type App struct {
 	live atomic.Pointer[live]
 
 	background sync.WaitGroup
+	run        context.Context // of what runs in the background, since Start
+	scanning   sync.Once
 	cancel     context.CancelFunc
 	served     chan error
 	stopOnce   sync.Once
@@ -149,9 +151,8 @@ func (a *App) Start(ctx context.Context) error {
 		return fmt.Errorf("directory: %w", err)
 	}
 	a.spawn(func() { a.watchPolicies(run) })
-	if len(a.cfg.Microsoft365.Domains) > 0 {
-		a.spawn(func() { a.anchors.Run(run, anchorInterval) })
-	}
+	a.run = run
+	a.watchAnchors(a.cfg)
 	if a.tls != nil {
 		a.spawn(func() { a.tls.Watch(run, 10*time.Second, a.tlsChanged) })
 	}
@@ -249,6 +250,15 @@ func (a *App) closeParts() error {
 		errs = append(errs, a.audit.Close(ctx))
 	}
 	return errors.Join(errs...)
+}
+
+// watchAnchors begins the scans for shared source anchors once there is somebody
+// to issue them for: at the start, or when a reload brings the first domain.
+func (a *App) watchAnchors(cfg *config.Config) {
+	if len(cfg.Microsoft365.Domains) == 0 || a.run == nil {
+		return
+	}
+	a.scanning.Do(func() { a.spawn(func() { a.anchors.Run(a.run, anchorInterval) }) })
 }
 
 func (a *App) spawn(f func()) {

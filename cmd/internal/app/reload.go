@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"sallyport/authn/audit"
+	"sallyport/cmd/internal/auditlog"
 	"sallyport/cmd/internal/config"
 	"sallyport/cmd/internal/telemetry"
 )
@@ -19,7 +20,7 @@ var ErrRestart = errors.New("needs a restart")
 // Reload reads the settings again and puts into force what may change while
 // people sign in: relying parties, domains of Microsoft 365, pages, proxies,
 // networks, log level, the roots of the directory, the listener's certificate
-// and the audit file. With an error before that, nothing changes at all.
+// and the audit file. With an error that is not [ErrRestart] nothing changes at all.
 func (a *App) Reload(context.Context) error {
 	a.reloading.Lock()
 	defer a.reloading.Unlock()
@@ -54,6 +55,14 @@ func (a *App) reload() error {
 	if err != nil {
 		return fmt.Errorf("directory.ca_file: %w", err)
 	}
+	if cfg.PublicURL != a.cfg.PublicURL {
+		// Host names, links and the check of a form's origin must agree, and the
+		// last is fixed: in force by halves, it would keep everybody out.
+		return fmt.Errorf("public_url cannot change while the service runs: restart it")
+	}
+	if err := a.reopenAudit(); err != nil {
+		return err
+	}
 	l, err := a.buildLive(cfg)
 	if err != nil {
 		return err
@@ -70,13 +79,26 @@ func (a *App) reload() error {
 			a.tlsChanged(err)
 		}
 	}
-	if a.auditFile != nil {
-		if err := a.auditFile.Reopen(); err != nil {
-			return fmt.Errorf("audit.file: %w", err)
-		}
-	}
+	a.watchAnchors(cfg)
 	if fixed := changedFixed(a.cfg, cfg); len(fixed) > 0 {
 		return fmt.Errorf("%s %w", strings.Join(fixed, ", "), ErrRestart)
+	}
+	return nil
+}
+
+// reopenAudit lets the audit file follow a rotation from outside. Where sign-in may
+// go on without the trail, a disk that is full does not stop a reload either.
+func (a *App) reopenAudit() error {
+	if a.auditFile == nil {
+		return nil
+	}
+	err := a.auditFile.Reopen()
+	if err != nil && !a.cfg.Audit.Required && auditlog.Passing(err) {
+		a.log.Error("audit file cannot be written", "error", err)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("audit.file: %w", err)
 	}
 	return nil
 }
