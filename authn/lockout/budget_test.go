@@ -201,3 +201,36 @@ func TestMappedAddressIsTheSameAddress(t *testing.T) {
 		t.Errorf("home in its IPv6 form: %v", r)
 	}
 }
+
+// TestL05_TheAddressLimitComesAtTheSameAttemptForEveryName: the page says so when
+// an address has used up its budget. A name whose own count stops it earlier, or
+// later, than another's must not spare the address: the attempt at which the
+// page changes would tell which names exist.
+func TestL05_TheAddressLimitComesAtTheSameAttemptForEveryName(t *testing.T) {
+	for _, threshold := range []int{0, 2, 3, 6, 10, 50} {
+		policy := lockout.Policy{Threshold: threshold, Window: 30 * time.Minute}
+		shown := func(try func(d *desk) *lockout.Refused) string {
+			d, s := newDesk(t, policy, lockout.Config{}), ""
+			for range 12 {
+				mark := "."
+				if r := try(d); r != nil && (r.Scope == lockout.ScopeAddress || r.Scope == lockout.ScopeNetwork) {
+					mark = "!"
+				}
+				s += mark
+				d.advance(time.Second)
+			}
+			return s
+		}
+		unknown := shown(func(d *desk) *lockout.Refused { return d.name("nobody", home) })
+		known := shown(func(d *desk) *lockout.Refused { return second(d.try(1, home, false)) })
+		worn := shown(func(d *desk) *lockout.Refused {
+			for n := range 60 { // others have used up the account's count
+				d.try(1, address(1000+n*300), false)
+			}
+			return second(d.try(1, home, false))
+		})
+		if known != unknown || worn != unknown {
+			t.Errorf("threshold %d of the domain: unknown name %s, account %s, account under attack %s", threshold, unknown, known, worn)
+		}
+	}
+}

@@ -145,7 +145,9 @@ func (m *Memory) longest() time.Duration {
 // outcome must be told to Settle.
 //
 // The budget of the address comes first: when it is used up every name gets the
-// same answer, so that the answer tells nothing about a name.
+// same answer, so that the answer tells nothing about a name. An attempt that the
+// count of its name then forbids has spent it all the same: names and accounts
+// have different counts, and whether the budget ran out would tell them apart.
 func (m *Memory) Begin(_ context.Context, a Attempt) (Ticket, error) {
 	now := m.cfg.Now()
 	t := Ticket{attempt: a, scope: ScopeAccount, address: m.hashAddress(a.Client)}
@@ -160,11 +162,9 @@ func (m *Memory) Begin(_ context.Context, a Attempt) (Ticket, error) {
 	}
 	c, limit, window := m.counterOf(&t)
 	if c == nil {
-		m.refund(&t, now)
 		return Ticket{}, m.refuse(&Refused{Scope: ScopeFull, RetryAfter: time.Minute})
 	}
 	if wait, ok := c.take(t.side, limit, now, window); !ok {
-		m.refund(&t, now)
 		return Ticket{}, m.refuse(cmp.Or(t.instead, &Refused{Scope: t.scope, RetryAfter: wait}))
 	}
 	t.epoch = c.epoch
