@@ -18,8 +18,8 @@
 // runs on all cores at once, because the gateway does while it is driven: two
 // hardware threads of a core slow each other down.
 //
-// The share besides the signature (line 3) is found by weighing each signature
-// with the thread's CPU clock; there is no signer that does not sign. Verifying
+// The share besides the signature (line 3) is found by weighing every fourth
+// signature with the thread's CPU clock; there is no signer that does not sign. Verifying
 // each signature before it leaves, which the gateway does, is in that share.
 //
 // A password sign-in is two requests, the page and its form; both are counted.

@@ -10,7 +10,7 @@
 // answer, and binds through authn/directory alone.
 //
 // There is no signer that does not sign. What everything besides the signature
-// costs is found by weighing each signature with the thread's own CPU clock and
+// costs is found by weighing signatures with the thread's own CPU clock and
 // taking it away, so that no program of this module can issue a token without a
 // key.
 package main
@@ -51,10 +51,12 @@ type command struct {
 type reply struct {
 	Error string `json:"error,omitempty"`
 	CPU   int64  `json:"cpu"`
-	Sign  int64  `json:"sign"`
-	Signs int64  `json:"signs"`
-	RSS   int64  `json:"rss"`
-	N     int    `json:"n"`
+	// Sign is what Weighed of Signs signatures took.
+	Sign    int64 `json:"sign"`
+	Weighed int64 `json:"weighed"`
+	Signs   int64 `json:"signs"`
+	RSS     int64 `json:"rss"`
+	N       int   `json:"n"`
 }
 
 func main() {
