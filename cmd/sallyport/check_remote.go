@@ -93,6 +93,29 @@ func (r *report) directory(ctx context.Context, cfg *config.Config, log *slog.Lo
 			r.lockout(ctx, cfg, d, dom.Name)
 		}
 	}
+	if len(reachable) == len(cfg.Directory.Domains) {
+		r.groups(ctx, cfg, d)
+	}
+}
+
+// groups looks for the groups that claim rules and access lists name.
+func (r *report) groups(ctx context.Context, cfg *config.Config, d *directory.Directory) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	found := 0
+	for _, g := range app.NamedGroups(cfg) {
+		switch sid, err := d.GroupSID(ctx, g.Value); {
+		case err != nil:
+			r.add(bad, "group "+g.Value, err.Error(), "")
+		case sid == "":
+			r.add(warn, "group "+g.Value, "there is no such security group ("+g.Field+")", "correct the name, or make the group; while it is missing a rule gives nothing, and deny_groups refuses everybody")
+		default:
+			found++
+		}
+	}
+	if found > 0 {
+		r.add(good, "groups", fmt.Sprintf("%d groups of the claim rules exist", found), "")
+	}
 }
 
 // lockout compares our threshold with the domain's.

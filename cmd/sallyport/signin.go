@@ -115,6 +115,8 @@ type outcome struct {
 	Method    string   `json:"authentication_method,omitempty"`
 	Lifetime  string   `json:"lifetime,omitempty"`
 	Claims    []claim  `json:"claims,omitempty"`
+	Rules     []rule   `json:"rules,omitempty"`
+	Size      int      `json:"token_bytes,omitempty"`
 	Warnings  []string `json:"warnings,omitempty"`
 	NoToken   string   `json:"no_token,omitempty"`
 	succeeded bool
@@ -123,6 +125,14 @@ type outcome struct {
 type claim struct {
 	Type   string   `json:"type"`
 	Values []string `json:"values"`
+}
+
+// rule is what a rule of the party did.
+type rule struct {
+	Rule   string   `json:"rule"`
+	Fired  bool     `json:"fired"`
+	Why    string   `json:"why,omitempty"`
+	Values []string `json:"values,omitempty"`
 }
 
 func outcomeOf(t *app.Trial) outcome {
@@ -137,6 +147,10 @@ func outcomeOf(t *app.Trial) outcome {
 	if t.Refused != nil {
 		o.NoToken = t.Refused.Error()
 	}
+	for _, s := range t.Steps {
+		o.Rules = append(o.Rules, rule{s.Rule, s.Fired, s.Why, s.Values})
+	}
+	o.Size = t.TokenSize
 	if a := t.Assertion; a != nil {
 		o.succeeded = true
 		o.Issuer, o.Audience, o.NameID, o.Method = a.Issuer, a.Audience, a.NameID, a.AuthnMethod
@@ -184,6 +198,12 @@ func showTrial(e env, t *app.Trial, asJSON bool) int {
 			line(c.Type, v)
 		}
 	}
+	if o.Size > 0 {
+		line("size of the token", fmt.Sprintf("%d bytes", o.Size))
+	}
+	for _, r := range o.Rules {
+		line("rule", r.inWords())
+	}
 	for _, s := range o.Warnings {
 		line("warning", s)
 	}
@@ -191,6 +211,23 @@ func showTrial(e env, t *app.Trial, asJSON bool) int {
 		return exitFailed
 	}
 	return status
+}
+
+// inWords says in one line what a rule did.
+func (r rule) inWords() string {
+	text := r.Rule + ": "
+	switch {
+	case !r.Fired:
+		return text + "no, " + r.Why
+	case len(r.Values) == 0:
+		text += "yes"
+	default:
+		text += fmt.Sprintf("yes, %d values", len(r.Values))
+	}
+	if r.Why != "" {
+		text += " (" + r.Why + ")"
+	}
+	return text
 }
 
 // printable keeps what the directory holds from steering the terminal.

@@ -76,7 +76,7 @@ func New(cfg Config) (*Engine, error) {
 		if programs[key], err = compile(&r); err != nil {
 			errs = append(errs, fmt.Errorf("claims: rules of %s: %w", key, err))
 		}
-		if cfg.Groups == nil && len(r.GroupNames()) > 0 {
+		if cfg.Groups == nil && len(r.NamedGroups()) > 0 {
 			errs = append(errs, fmt.Errorf("claims: rules of %s name groups, and nothing knows their SIDs", key))
 		}
 	}

@@ -257,26 +257,30 @@ func (r *Rules) Needs() (attributes []string, groups bool) {
 	return attributes, groups
 }
 
-// GroupNames returns the groups that the rules name by name, each once.
-func (r *Rules) GroupNames() []string {
-	seen := map[string]bool{}
-	var names []string
-	add := func(list ...string) {
-		for _, s := range list {
-			if g, msg := parseGroup(s); msg == "" && g.name != "" && !seen[g.key()] {
-				seen[g.key()] = true
-				names = append(names, g.name)
+// NamedGroup is a group that rules name by name, and where.
+type NamedGroup struct{ Field, Value string }
+
+// NamedGroups returns the groups that the rules name by name, in order.
+func (r *Rules) NamedGroups() []NamedGroup {
+	var list []NamedGroup
+	add := func(field string, groups ...string) {
+		for i, s := range groups {
+			if g, msg := parseGroup(s); msg == "" && g.name != "" {
+				list = append(list, NamedGroup{fmt.Sprintf("%s[%d]", field, i), g.name})
 			}
 		}
 	}
 	for i := range r.Claims {
-		for _, g := range r.Claims[i].Groups {
-			add(g.Group)
+		place := fmt.Sprintf("claims[%d].", i)
+		groups := make([]string, len(r.Claims[i].Groups))
+		for j, g := range r.Claims[i].Groups {
+			groups[j] = g.Group
 		}
-		add(r.Claims[i].When.MemberOf...)
-		add(r.Claims[i].When.NotMemberOf...)
+		add(place+"groups", groups...)
+		add(place+"when.member_of", r.Claims[i].When.MemberOf...)
+		add(place+"when.not_member_of", r.Claims[i].When.NotMemberOf...)
 	}
-	add(r.AllowGroups...)
-	add(r.DenyGroups...)
-	return names
+	add("access.allow_groups", r.AllowGroups...)
+	add("access.deny_groups", r.DenyGroups...)
+	return list
 }

@@ -162,8 +162,6 @@ type group struct {
 	name string // NETBIOS\name
 }
 
-func (g group) key() string { return strings.ToLower(g.name) }
-
 func (g group) String() string {
 	if g.sid != "" {
 		return g.sid

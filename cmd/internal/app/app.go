@@ -72,6 +72,7 @@ type App struct {
 	directory *directory.Directory
 	cache     *directory.Cache
 	anchors   *claims.AnchorIndex
+	groups    *claims.GroupIndex
 	gate      *lockout.Memory
 	passwords *password.Pipeline
 	sessions  session.Store
@@ -106,6 +107,7 @@ type App struct {
 // live is what a reload replaces in one step.
 type live struct {
 	parties *wsfed.Registry
+	relying []config.RelyingParty // what parties and claims were made from
 	pages   *pages.Set
 	claims  *claims.Engine
 	signer  *token.Signer
@@ -151,6 +153,7 @@ func (a *App) Start(ctx context.Context) error {
 		return fmt.Errorf("directory: %w", err)
 	}
 	a.spawn(func() { a.watchPolicies(run) })
+	a.spawn(func() { a.groups.Run(run, groupInterval) })
 	a.run = run
 	a.watchAnchors(a.cfg)
 	if a.tls != nil {

@@ -35,6 +35,8 @@ func DirectoryConfig(cfg *config.Config) (directory.Config, error) {
 		},
 		Service: directory.Service{Name: cfg.Directory.ServiceAccount.Name, Passwords: servicePasswords(cfg.Directory.ServiceAccount)},
 	}
+	n := needsOf(cfg)
+	dc.Attributes, dc.ReadGroups = n.attributes, n.groups
 	for _, d := range cfg.Directory.Domains {
 		dom := directory.DomainConfig{
 			DNSName: d.Name, NetBIOS: d.NetBIOS, Site: d.Site, BaseDN: d.BaseDN, UPNSuffixes: d.UPNSuffixes, AllowRODC: d.AllowRODC,

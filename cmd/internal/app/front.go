@@ -133,15 +133,19 @@ func (a *App) buildLive(cfg *config.Config) (*live, error) {
 	}, cfg)); err != nil {
 		return nil, err
 	}
-	return &live{parties: parties, pages: set, claims: engine, signer: signer, active: activeOf(cfg)}, nil
+	return &live{parties: parties, relying: cfg.RelyingParties, pages: set, claims: engine, signer: signer, active: activeOf(cfg)}, nil
 }
 
 func (a *App) buildClaims(cfg *config.Config) (*claims.Engine, error) {
-	c := claims.Config{Issuer: cfg.Issuer, Anchors: a.anchors, PasswordChangeURL: cfg.SigninPage.ChangePasswordURL, Logger: a.log, Now: a.now}
+	c := claims.Config{Issuer: cfg.Issuer, Rules: partyRules(cfg), Groups: a.groups, Anchors: a.anchors, PasswordChangeURL: cfg.SigninPage.ChangePasswordURL, Logger: a.log, Now: a.now}
 	for _, d := range cfg.Microsoft365.Domains {
 		c.Domains = append(c.Domains, claims.Domain{Name: d.Name, Issuer: d.Issuer, ObjectGUID: d.Anchor == "object-guid"})
 	}
-	return claims.New(c)
+	engine, err := claims.New(c)
+	if err == nil {
+		a.groups.Want(watchedGroups(cfg))
+	}
+	return engine, err
 }
 
 // Parties makes the registry of relying parties from the settings.

@@ -95,6 +95,7 @@ func (a *App) buildDirectory() error {
 		return err
 	}
 	a.cache = directory.NewCache(a.directory, accountAge, 0)
+	a.groups = claims.NewGroupIndex(a.directory, a.log, a.now)
 	a.anchors = claims.NewAnchorIndex(a.directory, domainNames(a.cfg), a.log)
 	return nil
 }

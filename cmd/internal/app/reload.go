@@ -63,6 +63,7 @@ func (a *App) reload() error {
 	if err := a.reopenAudit(); err != nil {
 		return err
 	}
+	held := a.holdParties(cfg)
 	l, err := a.buildLive(cfg)
 	if err != nil {
 		return err
@@ -80,7 +81,7 @@ func (a *App) reload() error {
 		}
 	}
 	a.watchAnchors(cfg)
-	if fixed := changedFixed(a.cfg, cfg); len(fixed) > 0 {
+	if fixed := append(changedFixed(a.cfg, cfg), held...); len(fixed) > 0 {
 		return fmt.Errorf("%s %w", strings.Join(fixed, ", "), ErrRestart)
 	}
 	return nil

@@ -19,6 +19,10 @@ type Trial struct {
 	Party  *federation.RelyingParty
 	// Assertion is what the party would get, nil when it would get nothing.
 	Assertion *token.Assertion
+	// Steps tell what each rule of the party did.
+	Steps []claims.Step
+	// TokenSize is the size of the signed token in bytes.
+	TokenSize int
 	// Refused is why it would get nothing although the password was accepted.
 	Refused error
 	// Warnings are oddities of the account.
@@ -27,8 +31,8 @@ type Trial struct {
 
 // Try signs a person in by the service's own pipeline and makes the claims that
 // the party would get: by its key or one of its identifiers, the first party when
-// it is empty. It is for an app that is not started; no token is signed. The
-// password is wiped.
+// it is empty. It is for an app that is not started; the token is signed for its
+// size and thrown away. The password is wiped.
 func (a *App) Try(ctx context.Context, name string, pw *authn.Password, party string) (*Trial, error) {
 	parties := a.live.Load().parties
 	rp := parties.ByKey(party)
@@ -65,8 +69,16 @@ func (a *App) Try(ctx context.Context, name string, pw *authn.Password, party st
 	if t.Result.Reason != authn.Accepted {
 		return t, nil
 	}
-	t.Assertion, t.Refused = a.live.Load().claims.For(ctx,
+	l := a.live.Load()
+	t.Assertion, t.Steps, t.Refused = l.claims.Explain(ctx,
 		&federation.SignInRequest{Protocol: "wsfed", Party: rp, Realm: rp.Identifiers[0], ReplyTo: rp.ReplyURLs[0]},
 		&federation.Subject{Account: t.Result.Account, Method: authn.MethodPassword, AuthenticatedAt: t.Result.At, SessionStarted: t.Result.At})
+	if t.Refused == nil {
+		signed, err := l.signer.AppendAssertion(nil, t.Assertion)
+		if err != nil {
+			t.Assertion, t.Refused = nil, err
+		}
+		t.TokenSize = len(signed)
+	}
 	return t, nil
 }

@@ -324,6 +324,17 @@ type RelyingParty struct {
 	// the post; with them the page's content security policy names exactly these
 	// and the reply address. Default: any https address.
 	FormActions []string `yaml:"form_actions"`
+	// Preset gives the claims that a well-known party needs: sharepoint, exchange or
+	// dynamics. Rules in claims come on top. Default: none.
+	Preset string `yaml:"preset"`
+	// Claims are rules for what the party is told about a person. Default: UPN, name
+	// (DOMAIN\name) and primary SID, unless there is a preset.
+	Claims []ClaimRule `yaml:"claims"`
+	// Access is who may sign in there. Default: everybody.
+	Access Access `yaml:"access"`
+	// MaxGroups is the most groups that one claim may name; a person with more gets
+	// no token, and the audit record says why. Default 200.
+	MaxGroups int `yaml:"max_groups"`
 }
 
 // SigninPage is the look and the words of the pages. HTML, CSS, script and fonts

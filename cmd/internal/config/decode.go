@@ -101,6 +101,11 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 			d.scalar(n, v.FieldByName("URL"), path)
 			return
 		}
+	case groupValueType:
+		if n.Kind == yaml.ScalarNode {
+			d.scalar(n, v.FieldByName("Group"), path)
+			return
+		}
 	case durationType, sizeType, prefixType:
 		d.scalar(n, v, path)
 		return

@@ -19,15 +19,17 @@ var update = flag.Bool("update", false, "write deploy/docs/settings.md")
 // TestReferenceMatchesTheCode holds deploy/docs/settings.md to the comments of the
 // structs. To write it anew: go test ./cmd/internal/config -run Reference -update
 func TestReferenceMatchesTheCode(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), "config.go", nil, parser.ParseComments)
-	if err != nil {
-		t.Fatal(err)
-	}
 	r := reference{types: map[string]*ast.TypeSpec{}, docs: map[string]string{}}
-	for _, d := range file.Decls {
-		if g, ok := d.(*ast.GenDecl); ok && g.Tok == token.TYPE {
-			spec := g.Specs[0].(*ast.TypeSpec)
-			r.types[spec.Name.Name], r.docs[spec.Name.Name] = spec, g.Doc.Text()
+	for _, name := range []string{"config.go", "claims.go"} {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range file.Decls {
+			if g, ok := d.(*ast.GenDecl); ok && g.Tok == token.TYPE {
+				spec := g.Specs[0].(*ast.TypeSpec)
+				r.types[spec.Name.Name], r.docs[spec.Name.Name] = spec, g.Doc.Text()
+			}
 		}
 	}
 	r.out.WriteString(`# Settings

@@ -159,7 +159,7 @@ func TestSectionsOfLaterCapabilitiesAreRefused(t *testing.T) {
 	}
 	for _, text := range []string{
 		with(t, url, url+party+"    protocol: saml\n"), with(t, "- name: contoso.test", "- {name: contoso.test, protocol: saml}"),
-		with(t, url, url+party+"    claims: [x]\n"), with(t, "  generate: true", "  pkcs11: {}"), with(t, store, "  store: redis\n  redis: {sentinel: x}"),
+		with(t, "  generate: true", "  pkcs11: {}"), with(t, store, "  store: redis\n  redis: {sentinel: x}"),
 	} {
 		if got := strings.Join(problemsOf(t, text), "\n"); !strings.Contains(got, "not available in this version") {
 			t.Errorf("%s", got)

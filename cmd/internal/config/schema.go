@@ -22,7 +22,6 @@ var later = map[string]string{
 	"keytab_file":           "Kerberos for the service account",
 	"metadata_file":         "registering a party from its metadata",
 	"metadata_url":          "registering a party from its metadata",
-	"claims":                "claim rules for a party",
 	"mfa":                   "a second factor",
 	"allow_password_change": "changing passwords",
 }

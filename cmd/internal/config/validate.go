@@ -252,6 +252,7 @@ func (c *Config) validateParties(p *problems) {
 		}
 		keys[rp.Key] = true
 		c.validateParty(p, key, rp)
+		c.validateRules(p, key, &rp)
 		for j, id := range rp.Identifiers {
 			k := at(key+".identifiers", j)
 			if msg := identifier(id); msg != "" {

@@ -1,0 +1,91 @@
+package app
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"sallyport/cmd/internal/config"
+	"sallyport/federation/claims"
+)
+
+// groupInterval is how often the groups that claim rules name are looked up
+// again.
+const groupInterval = 10 * time.Minute
+
+// needs is what the rules of all parties read of an account.
+type needs struct {
+	attributes []string // as Active Directory spells them, in order
+	groups     bool
+}
+
+// needsOf collects the needs of the settings.
+func needsOf(cfg *config.Config) needs {
+	var n needs
+	for i := range cfg.RelyingParties {
+		rules := cfg.RelyingParties[i].Rules()
+		attributes, groups := rules.Needs()
+		n.attributes = append(n.attributes, attributes...)
+		n.groups = n.groups || groups
+	}
+	slices.Sort(n.attributes)
+	n.attributes = slices.Compact(n.attributes)
+	return n
+}
+
+// within reports whether the directory, which was started to read others, reads
+// all that n needs.
+func (n needs) within(others needs) bool {
+	for _, a := range n.attributes {
+		if !slices.Contains(others.attributes, a) {
+			return false
+		}
+	}
+	return others.groups || !n.groups
+}
+
+// holdParties leaves the relying parties as they are when their new rules read
+// more of an account than the running directory does: a rule whose attribute is
+// never read would be a claim that is silently absent. It names what waits.
+func (a *App) holdParties(cfg *config.Config) []string {
+	if needsOf(cfg).within(needsOf(a.cfg)) {
+		return nil
+	}
+	cfg.RelyingParties = a.live.Load().relying
+	return []string{"relying_parties (their rules read attributes or groups that were not read before)"}
+}
+
+// partyRules are the rules of all further parties by key.
+func partyRules(cfg *config.Config) map[string]claims.Rules {
+	rules := make(map[string]claims.Rules, len(cfg.RelyingParties))
+	for i := range cfg.RelyingParties {
+		rules[cfg.RelyingParties[i].Key] = cfg.RelyingParties[i].Rules()
+	}
+	return rules
+}
+
+// NamedGroups are the groups that the settings name by name, each once, with one
+// of the places.
+func NamedGroups(cfg *config.Config) []claims.NamedGroup {
+	seen := map[string]bool{}
+	var list []claims.NamedGroup
+	for i := range cfg.RelyingParties {
+		rules := cfg.RelyingParties[i].Rules()
+		for _, g := range rules.NamedGroups() {
+			if k := strings.ToLower(g.Value); !seen[k] {
+				seen[k] = true
+				list = append(list, claims.NamedGroup{Field: "party " + cfg.RelyingParties[i].Key + ", " + g.Field, Value: g.Value})
+			}
+		}
+	}
+	return list
+}
+
+// watchedGroups are the names alone.
+func watchedGroups(cfg *config.Config) []string {
+	var names []string
+	for _, g := range NamedGroups(cfg) {
+		names = append(names, g.Value)
+	}
+	return names
+}

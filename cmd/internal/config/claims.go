@@ -1,0 +1,151 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"sallyport/federation/claims"
+)
+
+// ClaimRule is one claim of a party: a type and exactly one source of its values
+// (attribute, constant, groups or all_groups). Rules of one type fill one claim
+// with several values.
+type ClaimRule struct {
+	// Type is the claim's URI, or a short name of a usual one: upn, name,
+	// emailaddress, givenname, surname, role, group, groupsid, primarysid,
+	// windowsaccountname, commonname, streetaddress, locality, postalcode, country or
+	// mobilephone. Claims that say how somebody signed in cannot be given by rules.
+	// Required.
+	Type string `yaml:"type"`
+	// Attribute is an attribute of the account whose values the claim gets; a wrong
+	// name is answered with the names that there are. windowsAccountName is
+	// NETBIOS\sAMAccountName. Default: none.
+	Attribute string `yaml:"attribute"`
+	// Constant is a value that everybody gets. Not for claims that name the person.
+	// Default: none.
+	Constant string `yaml:"constant"`
+	// Groups give a value to the members of a group, nested members included.
+	// Empty: no groups.
+	Groups []GroupValue `yaml:"groups"`
+	// AllGroups gives all security groups of the person, nested ones included: name
+	// (without the domain), qualified_name (DOMAIN\name) or sid. A group without a
+	// name in the configured domains is told by its SID. Default: none.
+	AllGroups string `yaml:"all_groups"`
+	// Match keeps those of all_groups whose name fits one of the patterns, in which *
+	// stands for any text; a pattern with a \ is compared with DOMAIN\name. Default:
+	// all.
+	Match []string `yaml:"match"`
+	// Case turns the values into lower or upper case. Default: as they are.
+	Case string `yaml:"case"`
+	// When restricts the rule. Default: it holds for everybody.
+	When When `yaml:"when"`
+}
+
+// GroupValue is a group and the value for its members: in the file a group alone,
+// or group and value.
+type GroupValue struct {
+	// Group is 'DOMAIN\name' in single quotes, or a SID. Required.
+	Group string `yaml:"group"`
+	// Value is what its members get. Default: the group's name without the domain;
+	// required with a SID.
+	Value string `yaml:"value"`
+}
+
+// When is a condition of a rule; all that is written must hold.
+type When struct {
+	// MemberOf wants the person in one of these groups. Default: any.
+	MemberOf []string `yaml:"member_of"`
+	// NotMemberOf wants the person in none of these groups. While one of them does
+	// not exist the rule gives nothing. Default: any.
+	NotMemberOf []string `yaml:"not_member_of"`
+	// Attribute must have one of the values of equals. Default: none is compared.
+	Attribute string `yaml:"attribute"`
+	// Equals are the values, compared without regard to case. Required with
+	// attribute.
+	Equals []string `yaml:"equals"`
+	// Network is inside or outside, see networks. Default: both.
+	Network string `yaml:"network"`
+}
+
+// Access is who may sign in at a party.
+type Access struct {
+	// AllowGroups are groups ('DOMAIN\name' or SID) of which a person must be in
+	// one, nested membership included. Default: everybody may.
+	AllowGroups []string `yaml:"allow_groups"`
+	// DenyGroups are groups whose members may not, whatever allow_groups says. While
+	// one of them does not exist nobody may: nobody could tell who is meant. Default:
+	// none.
+	DenyGroups []string `yaml:"deny_groups"`
+}
+
+var groupValueType = reflect.TypeFor[GroupValue]()
+
+// Rules returns the party's rules, those of its preset first.
+func (rp *RelyingParty) Rules() claims.Rules {
+	return claims.Rules{
+		Claims:      append(claims.Preset(rp.Preset), rp.rules()...),
+		AllowGroups: rp.Access.AllowGroups, DenyGroups: rp.Access.DenyGroups, MaxGroups: rp.MaxGroups,
+	}
+}
+
+// rules are the rules that stand in the file.
+func (rp *RelyingParty) rules() []claims.Rule {
+	var list []claims.Rule
+	for _, r := range rp.Claims {
+		rule := claims.Rule{
+			Type: r.Type, Attribute: r.Attribute, Constant: r.Constant, AllGroups: r.AllGroups, Match: r.Match, Case: r.Case, When: claims.When(r.When),
+		}
+		for _, g := range r.Groups {
+			rule.Groups = append(rule.Groups, claims.GroupValue(g))
+		}
+		list = append(list, rule)
+	}
+	return list
+}
+
+// validateRules checks what a party says of claims and access.
+func (c *Config) validateRules(p *problems, key string, rp *RelyingParty) {
+	if rp.Preset != "" {
+		choice(p, key+".preset", rp.Preset, claims.PresetNames())
+	}
+	written := claims.Rules{Claims: rp.rules(), AllowGroups: rp.Access.AllowGroups, DenyGroups: rp.Access.DenyGroups, MaxGroups: rp.MaxGroups}
+	for _, f := range written.Check() {
+		msg := f.Message
+		if near := nearest(f.Value, f.Known); f.Value != "" && near != "" {
+			msg = fmt.Sprintf("%s is not known; did you mean %s?", quote(f.Value), near)
+			for _, k := range f.Known {
+				if strings.EqualFold(k, f.Value) {
+					msg = "write it as " + k
+				}
+			}
+		}
+		p.add(key+"."+f.Field, "%s", msg)
+	}
+	if _, ok := p.at[key+".max_groups"]; ok && rp.MaxGroups == 0 {
+		p.add(key+".max_groups", "0 groups are none: write how many a claim may name, or take the line out for %d", claims.DefaultMaxGroups)
+	}
+	for _, field := range written.NamedGroups() {
+		domain, _, _ := strings.Cut(field.Value, `\`)
+		if !c.hasDomain(domain) {
+			p.add(key+"."+field.Field, "%s is in no configured domain: %s", quote(field.Value), c.domainsInWords())
+		}
+	}
+}
+
+func (c *Config) hasDomain(netbios string) bool {
+	for _, d := range c.Directory.Domains {
+		if strings.EqualFold(d.NetBIOS, netbios) {
+			return true
+		}
+	}
+	return strings.EqualFold(netbios, "BUILTIN")
+}
+
+func (c *Config) domainsInWords() string {
+	var names []string
+	for _, d := range c.Directory.Domains {
+		names = append(names, d.NetBIOS+`\…`)
+	}
+	return "write " + strings.Join(append(names, "a SID"), " or ")
+}
