@@ -154,12 +154,16 @@ func newRig(t testing.TB, change ...func([]*saml.Party)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ids, err := saml.NewIdentifiers([]byte("0123456789abcdef0123456789abcdef"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	g.once = session.NewMemory(session.Config{Now: g.clock})
 	t.Cleanup(g.once.Close)
 	g.responder = &saml.Responder{
 		Parties: func() *saml.Registry { return g.registry }, Claims: func() saml.Claims { return engine },
 		Signer: func() *token.Signer { return g.signer }, Issuer: func() string { return issuer },
-		Identifiers: saml.Identifiers{Key: []byte("0123456789abcdef0123456789abcdef")}, Used: g.once, Fallback: g.once, Now: g.clock,
+		Identifiers: ids, Used: g.once, Fallback: g.once, Now: g.clock,
 	}
 	g.handler, err = saml.New(saml.Config{URL: address, Issuers: func() []string { return []string{issuer} }, Responder: g.responder,
 		Flow: g, SessionCookie: cookie, Audit: g, Now: g.clock})

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"strings"
 
+	"sallyport/authn/seal"
 	"sallyport/federation"
 	"sallyport/federation/token"
 )
@@ -27,12 +28,23 @@ func supported(p *Party, format string) bool {
 // errIdentifier says that a person has no identifier of the format.
 var errIdentifier = errors.New("saml: the account has no name identifier of this format")
 
-// Identifiers computes opaque name identifiers.
-type Identifiers struct {
-	// Key is the secret of persistent identifiers. Another key makes other
-	// identifiers, and parties would take everybody for a stranger. Nil: persistent
-	// identifiers are not offered but to Microsoft 365.
-	Key []byte
+// purposePersistent names the key of persistent identifiers; another text would
+// make other identifiers.
+const purposePersistent = "sallyport saml persistent identifier"
+
+// Identifiers computes opaque name identifiers. The zero value has no persistent
+// ones but those of Microsoft 365.
+type Identifiers struct{ key []byte }
+
+// NewIdentifiers derives the key of persistent identifiers from a secret of 32
+// bytes, none from an empty one. With another secret all parties would take
+// everybody for a stranger.
+func NewIdentifiers(secret []byte) (Identifiers, error) {
+	if len(secret) == 0 {
+		return Identifiers{}, nil
+	}
+	key, err := seal.Key(purposePersistent, secret)
+	return Identifiers{key}, err
 }
 
 // name writes the identifier of the format into an assertion whose NameID is the
@@ -59,8 +71,8 @@ func (i *Identifiers) name(a *token.Assertion, p *Party, format string, sub *fed
 		a.NameID = token.NewID() // a session that nobody keeps
 	case format == FormatTransient:
 		a.NameID = "_" + digest([]byte(sub.SessionIndex), "transient", a.Audience)
-	case format == FormatPersistent && len(i.Key) > 0:
-		a.NameID = digest(i.Key, "persistent", a.Issuer, a.Audience, string(sub.Account.ID[:]))
+	case format == FormatPersistent && len(i.key) > 0:
+		a.NameID = digest(i.key, "persistent", a.Issuer, a.Audience, string(sub.Account.ID[:]))
 	default:
 		return errIdentifier
 	}

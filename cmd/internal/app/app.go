@@ -27,6 +27,7 @@ import (
 	"sallyport/cmd/internal/telemetry"
 	"sallyport/federation/claims"
 	"sallyport/federation/metadata"
+	"sallyport/federation/saml"
 	"sallyport/federation/signin"
 	"sallyport/federation/signin/pages"
 	"sallyport/federation/token"
@@ -81,6 +82,7 @@ type App struct {
 	tls       *certs.Listener
 	metadata  *metadata.Handler
 	flow      *signin.Flow
+	saml      *saml.Handler
 	edge      *web.Edge
 	server    *web.Server
 	listener  net.Listener
@@ -111,7 +113,10 @@ type live struct {
 	pages   *pages.Set
 	claims  *claims.Engine
 	signer  *token.Signer
-	active  active
+	saml    *saml.Registry
+	// samlIssuers are the entity ids by which SAML parties may know this service.
+	samlIssuers []string
+	active      active
 }
 
 // New builds every part. It opens files and dials nobody; every problem that can

@@ -37,22 +37,30 @@ func (a *App) buildFront() error {
 	if err != nil {
 		return err
 	}
+	samlResponder, err := a.samlResponder()
+	if err != nil {
+		return err
+	}
 	a.flow, err = signin.New(signin.Config{
 		Passwords: cachingPasswords{a.passwords, a.cache}, Sessions: a.sessions, Accounts: accounts{a.cache},
 		Responders: map[string]federation.Responder{"wsfed": &wsfed.Responder{
 			Claims: func() wsfed.Claims { return a.live.Load().claims },
 			Signer: func() *token.Signer { return a.live.Load().signer },
-		}},
-		Parties: func(key string) *federation.RelyingParty { return a.live.Load().parties.ByKey(key) },
+		}, "saml": samlResponder},
+		Parties: a.party,
 		Origin:  a.cfg.PublicURL, Seal: box, Audit: a.audit, Pages: a.live.Load().pages,
 		Logger: a.log, Registerer: a.registry, Now: a.now,
 	})
 	if err != nil {
 		return err
 	}
+	samlMessages, err := a.samlHandler(samlResponder)
+	if err != nil {
+		return err
+	}
 	passive, err := wsfed.New(wsfed.Config{
 		Parties: func() *wsfed.Registry { return a.live.Load().parties },
-		Flow:    a.flow, OwnForm: signin.Owns, Audit: a.audit, Registerer: a.registry, Now: a.now,
+		Flow:    a.flow, OwnForm: signin.Owns, SAML: samlMessages, Audit: a.audit, Registerer: a.registry, Now: a.now,
 	})
 	if err != nil {
 		return err
@@ -65,7 +73,7 @@ func (a *App) buildFront() error {
 		Trust:  trust(a.cfg),
 		Pages:  wstrust.Pages{Next: errorPages{a}, Now: a.now},
 		Logger: a.log, Registerer: a.registry, Now: a.now,
-	}, passive, clients, a, web.Probe{Ready: a.ready})
+	}, passive, clients, a.saml, a, web.Probe{Ready: a.ready})
 	return err
 }
 
@@ -110,6 +118,10 @@ func (a *App) buildLive(cfg *config.Config) (*live, error) {
 	if err != nil {
 		return nil, err
 	}
+	samlRegistry, err := SAMLParties(cfg, parties)
+	if err != nil {
+		return nil, err
+	}
 	set, err := a.buildPages(cfg)
 	if err != nil {
 		return nil, err
@@ -127,13 +139,14 @@ func (a *App) buildLive(cfg *config.Config) (*live, error) {
 	for _, k := range a.keys.Published() {
 		published = append(published, k.Certificate)
 	}
-	if err := a.metadata.Publish(activeMetadata(metadata.Params{
+	if err := a.metadata.Publish(samlMetadata(activeMetadata(metadata.Params{
 		EntityID: cfg.Issuer, PublicURL: cfg.PublicURL, DisplayName: cfg.SigninPage.Organisation,
 		Signer: signer, Signing: published, Claims: metadata.Microsoft365Claims(),
-	}, cfg)); err != nil {
+	}, cfg), cfg)); err != nil {
 		return nil, err
 	}
-	return &live{parties: parties, relying: cfg.RelyingParties, pages: set, claims: engine, signer: signer, active: activeOf(cfg)}, nil
+	return &live{parties: parties, relying: cfg.RelyingParties, pages: set, claims: engine, signer: signer, active: activeOf(cfg),
+		saml: samlRegistry, samlIssuers: samlIssuers(cfg)}, nil
 }
 
 func (a *App) buildClaims(cfg *config.Config) (*claims.Engine, error) {
@@ -161,6 +174,9 @@ func Parties(cfg *config.Config) (*wsfed.Registry, error) {
 		list = append(list, m)
 	}
 	for _, rp := range cfg.RelyingParties {
+		if rp.Protocol == "saml" {
+			continue
+		}
 		p := &federation.RelyingParty{
 			Key: rp.Key, Name: rp.Name, Identifiers: rp.Identifiers, ReplyURLs: rp.ReplyURLs, StartURL: rp.StartURL,
 			TokenType: federation.SAML11, TokenLifetime: rp.TokenLifetime, FormActions: rp.FormActions,

@@ -114,7 +114,7 @@ func changedFixed(was, is *config.Config) []string {
 	}{
 		{"listen", was.Listen, is.Listen}, {"tls", was.TLS, is.TLS}, {"proxy.proxy_protocol", was.Proxy.ProxyProtocol, is.Proxy.ProxyProtocol},
 		{"directory", was.Directory, is.Directory}, {"sessions", was.Sessions, is.Sessions}, {"signing", was.Signing, is.Signing},
-		{"lockout", was.Lockout, is.Lockout}, {"audit", was.Audit, is.Audit},
+		{"lockout", was.Lockout, is.Lockout}, {"saml", was.SAML, is.SAML}, {"audit", was.Audit, is.Audit},
 		{"ops", [3]any{was.Ops.Listen, was.Ops.Control, was.Ops.Pprof}, [3]any{is.Ops.Listen, is.Ops.Control, is.Ops.Pprof}},
 	} {
 		if !reflect.DeepEqual(s.was, s.is) {

@@ -47,6 +47,8 @@ type Config struct {
 	// which is right, has expired or must be changed. Everybody else always gets the
 	// one text for all refusals. Default false.
 	WSTrustTellExpired bool `yaml:"wstrust_tell_expired"`
+	// SAML is what the SAML 2.0 parties among them share.
+	SAML SAML `yaml:"saml"`
 	// SigninPage is the look and the words of the pages.
 	SigninPage SigninPage `yaml:"signin_page"`
 	// Audit says where the audit trail goes.
@@ -125,7 +127,8 @@ type FederatedDomain struct {
 	// (mS-DS-ConsistencyGuid when set, else objectGUID) or object-guid. Default
 	// consistency-guid.
 	Anchor string `yaml:"anchor"`
-	// Protocol is wsfed. Default wsfed.
+	// Protocol is wsfed, or saml for a domain whose preferredAuthenticationProtocol
+	// at Microsoft is saml; WS-Federation stays served beside it. Default wsfed.
 	Protocol string `yaml:"protocol"`
 }
 
@@ -301,22 +304,23 @@ type Lockout struct {
 	Unsafe bool `yaml:"unsafe"`
 }
 
-// RelyingParty is one WS-Federation party.
+// RelyingParty is one WS-Federation or SAML 2.0 party.
 type RelyingParty struct {
 	// Key is a short stable name for metrics and logs: a-z, 0-9 and -. Required.
 	Key string `yaml:"key"`
 	// Name is what people read on the sign-in page. Required.
 	Name string `yaml:"name"`
-	// Protocol is wsfed. Default wsfed.
+	// Protocol is wsfed or saml. Default wsfed.
 	Protocol string `yaml:"protocol"`
-	// Identifiers are the exact strings (wtrealm) that name the party. Required.
+	// Identifiers are the exact strings (wtrealm, entityID) that name the party.
+	// Required.
 	Identifiers []string `yaml:"identifiers"`
 	// ReplyURLs are the only addresses that a token is posted to, the first by
-	// default. Required.
+	// default. Required for wsfed; SAML parties list theirs under saml.acs.
 	ReplyURLs []string `yaml:"reply_urls"`
 	// StartURL is where a person can start again. Default: none.
 	StartURL string `yaml:"start_url"`
-	// TokenType is saml11 or saml20. Default saml11.
+	// TokenType is saml11 or saml20. Default saml11 for wsfed, saml20 for saml.
 	TokenType string `yaml:"token_type"`
 	// TokenLifetime is how long a token holds, 5m to 60m. Default 60m.
 	TokenLifetime time.Duration `yaml:"token_lifetime"`
@@ -324,6 +328,9 @@ type RelyingParty struct {
 	// the post; with them the page's content security policy names exactly these
 	// and the reply address. Default: any https address.
 	FormActions []string `yaml:"form_actions"`
+	// SAML is what a party with protocol: saml has of its own. Default: none, for
+	// wsfed.
+	SAML SAMLParty `yaml:"saml"`
 	// Preset gives the claims that a well-known party needs: sharepoint, exchange or
 	// dynamics. Rules in claims come on top. Default: none.
 	Preset string `yaml:"preset"`

@@ -130,6 +130,10 @@ func (c *Config) complete() {
 	for i := range c.RelyingParties {
 		rp := &c.RelyingParties[i]
 		preset(&rp.Protocol, "wsfed")
+		if rp.Protocol == "saml" {
+			completeSAML(&rp.SAML)
+			preset(&rp.TokenType, "saml20")
+		}
 		preset(&rp.TokenType, "saml11")
 		if rp.TokenLifetime == 0 {
 			rp.TokenLifetime = Default().Microsoft365.TokenLifetime

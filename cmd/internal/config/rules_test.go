@@ -151,14 +151,13 @@ func TestSecretsInTheFileAreRefusedWithoutRepeatingThem(t *testing.T) {
 }
 
 func TestSectionsOfLaterCapabilitiesAreRefused(t *testing.T) {
-	for _, section := range []string{"kerberos", "pta", "saml"} {
+	for _, section := range []string{"kerberos", "pta"} {
 		got := strings.Join(problemsOf(t, with(t, url, url+section+": {on: true}\n")), "\n")
 		if !strings.Contains(got, section+": not available in this version") {
 			t.Errorf("%s: %s", section, got)
 		}
 	}
 	for _, text := range []string{
-		with(t, url, url+party+"    protocol: saml\n"), with(t, "- name: contoso.test", "- {name: contoso.test, protocol: saml}"),
 		with(t, "  generate: true", "  pkcs11: {}"), with(t, store, "  store: redis\n  redis: {sentinel: x}"),
 	} {
 		if got := strings.Join(problemsOf(t, text), "\n"); !strings.Contains(got, "not available in this version") {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -103,11 +104,7 @@ func (c *Config) validateMicrosoft365(p *problems) {
 }
 
 func protocol(p *problems, key, value string) {
-	if value == "saml" || value == "saml2" || value == "samlp" {
-		p.add(key, "not available in this version: SAML 2.0. Write wsfed, or take the line out")
-		return
-	}
-	choice(p, key, value, []string{"wsfed"})
+	choice(p, key, value, []string{"wsfed", "saml"})
 }
 
 func lifetime(p *problems, key string, d time.Duration) {
@@ -272,9 +269,15 @@ func (c *Config) validateParty(p *problems, key string, rp RelyingParty) {
 	choice(p, key+".token_type", rp.TokenType, []string{"saml11", "saml20"})
 	lifetime(p, key+".token_lifetime", rp.TokenLifetime)
 	if len(rp.Identifiers) == 0 {
-		p.add(key+".identifiers", "is missing: list the exact wtrealm values")
+		p.add(key+".identifiers", "is missing: list the exact wtrealm values, or the entityID")
 	}
-	if len(rp.ReplyURLs) == 0 {
+	switch none := reflect.DeepEqual(rp.SAML, SAMLParty{}); {
+	case rp.Protocol == "saml":
+		c.validateSAMLParty(p, key, rp)
+	case !none:
+		p.add(key+".saml", "stands beside protocol: wsfed: write protocol: saml, or take it out")
+	}
+	if len(rp.ReplyURLs) == 0 && rp.Protocol != "saml" {
 		p.add(key+".reply_urls", "is missing: list the addresses that a token may be posted to")
 	}
 	for j, u := range rp.ReplyURLs {

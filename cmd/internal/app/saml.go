@@ -1,0 +1,145 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"sallyport/authn/session"
+	"sallyport/cmd/internal/config"
+	"sallyport/federation"
+	"sallyport/federation/metadata"
+	"sallyport/federation/saml"
+	"sallyport/federation/signin"
+	"sallyport/federation/token"
+	"sallyport/federation/web"
+	"sallyport/federation/wsfed"
+)
+
+// samlFormats translates saml.name_id_format.
+var samlFormats = map[string]string{
+	"unspecified": saml.FormatUnspecified, "email": saml.FormatEmail, "windows": saml.FormatWindows,
+	"persistent": saml.FormatPersistent, "transient": saml.FormatTransient,
+}
+
+var samlBindings = map[string]string{"post": saml.BindingPost, "artifact": saml.BindingArtifact, "paos": saml.BindingPAOS}
+
+// SAMLParties makes the registry of SAML 2.0 parties from the settings. The
+// built-in party is Microsoft's one of the WS-Federation registry: a domain with
+// protocol: saml opens this door too and does not close the other one, since
+// Microsoft takes hours to change over.
+func SAMLParties(cfg *config.Config, passive *wsfed.Registry) (*saml.Registry, error) {
+	var list []*saml.Party
+	for _, d := range cfg.Microsoft365.Domains {
+		if d.Protocol == "saml" {
+			list = append(list, saml.Microsoft365(passive.ByKey(wsfed.Microsoft365Key)))
+			break
+		}
+	}
+	for _, rp := range cfg.RelyingParties {
+		if rp.Protocol != "saml" {
+			continue
+		}
+		p, err := samlParty(rp)
+		if err != nil {
+			return nil, fmt.Errorf("relying party %s: %w", rp.Key, err)
+		}
+		list = append(list, p)
+	}
+	return saml.NewRegistry(list...)
+}
+
+func samlParty(rp config.RelyingParty) (*saml.Party, error) {
+	s := rp.SAML
+	p := &saml.Party{
+		RelyingParty: federation.RelyingParty{
+			Key: rp.Key, Name: rp.Name, Identifiers: rp.Identifiers, StartURL: rp.StartURL,
+			TokenLifetime: rp.TokenLifetime, FormActions: rp.FormActions,
+		},
+		WantSigned: s.SignedRequests, SHA1: s.AllowSHA1, NameIDFormat: samlFormats[s.NameIDFormat],
+		IgnoreContext: s.IgnoreContext, Unsolicited: s.IdPInitiated,
+	}
+	switch s.Sign {
+	case "assertion":
+		p.Sign = saml.SignAssertion
+	case "response":
+		p.Sign = saml.SignResponse
+	}
+	for _, a := range s.ACS {
+		p.Consumers = append(p.Consumers, saml.Endpoint{URL: a.URL, Index: a.Index, Binding: samlBindings[a.Binding], Default: a.Default})
+	}
+	var err error
+	if p.Certificates, err = s.RequestCertificates(); err != nil {
+		return nil, err
+	}
+	p.Encrypt, err = s.EncryptionCertificate()
+	return p, err
+}
+
+// party finds a relying party of either protocol by its key.
+func (a *App) party(key string) *federation.RelyingParty {
+	l := a.live.Load()
+	if rp := l.parties.ByKey(key); rp != nil {
+		return rp
+	}
+	return l.saml.RelyingParty(key)
+}
+
+// samlResponder makes the answers of SAML 2.0.
+func (a *App) samlResponder() (*saml.Responder, error) {
+	secret, err := a.cfg.SAML.PersistentIDSecret()
+	if err != nil {
+		return nil, fmt.Errorf("saml.persistent_id_secret_file: %w", err)
+	}
+	r := &saml.Responder{
+		Parties: func() *saml.Registry { return a.live.Load().saml },
+		Claims:  func() saml.Claims { return a.live.Load().claims },
+		Signer:  func() *token.Signer { return a.live.Load().signer },
+		Issuer:  func() string { return a.live.Load().samlIssuers[0] },
+		Used:    a.sessions, Fallback: session.NewMemory(session.Config{Now: a.now}),
+		Logger: a.log, Now: a.now,
+	}
+	r.Identifiers, err = saml.NewIdentifiers(secret)
+	return r, err
+}
+
+// samlHandler serves SAML messages for the dispatcher of /adfs/ls/.
+func (a *App) samlHandler(r *saml.Responder) (web.Handler, error) {
+	h, err := saml.New(saml.Config{
+		URL: a.cfg.PublicURL + metadata.DefaultPassivePath, Issuers: func() []string { return a.live.Load().samlIssuers },
+		Responder: r, Flow: a.flow, SessionCookie: signin.SessionCookie,
+		Audit: a.audit, Logger: a.log, Registerer: a.registry, Now: a.now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.saml = h
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if len(a.live.Load().saml.All()) == 0 {
+			return federation.Refuse(federation.ProblemBadRequest, nil, errors.New("no party signs in over SAML 2.0 here"))
+		}
+		return h.Serve(w, r)
+	}, nil
+}
+
+// samlIssuers are the entity ids by which this service may be known, its own first.
+func samlIssuers(cfg *config.Config) []string {
+	list := []string{cfg.Issuer}
+	for _, d := range cfg.Microsoft365.Domains {
+		list = append(list, d.Issuer)
+	}
+	return list
+}
+
+// samlMetadata adds the SAML role where it is served.
+func samlMetadata(p metadata.Params, cfg *config.Config) metadata.Params {
+	if !cfg.UsesSAML() {
+		return p
+	}
+	formats := []string{saml.FormatEmail, saml.FormatTransient, saml.FormatUnspecified, saml.FormatWindows}
+	if cfg.SAML.PersistentIDSecretFile != "" {
+		formats = append([]string{saml.FormatPersistent}, formats...)
+	}
+	p.SAML = &metadata.SAML{NameIDFormats: formats}
+	return p
+}

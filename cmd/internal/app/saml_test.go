@@ -1,0 +1,166 @@
+package app_test
+
+import (
+	"bytes"
+	"compress/flate"
+	"encoding/base64"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/beevik/etree"
+
+	"sallyport/cmd/internal/demo"
+	"sallyport/cmd/internal/trip"
+)
+
+const wikiEntity = "https://wiki.fabrikam.test/sp"
+
+// withSAML adds a SAML party, and SAML for the federated domain.
+func withSAML(text string) string {
+	text = strings.Replace(text, `issuer: "http://contoso.test/adfs/services/trust/"}`, `issuer: "http://contoso.test/adfs/services/trust/", protocol: saml}`, 1)
+	return text + `relying_parties:
+  - key: wiki
+    name: Wiki
+    protocol: saml
+    identifiers: [` + wikiEntity + `]
+    saml: {acs: [{url: "https://wiki.fabrikam.test/saml/acs"}], idp_initiated: true}
+`
+}
+
+func authnRequest(entity, id, more string) string {
+	return fmt.Sprintf(`<samlp:AuthnRequest xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" ID="%s" Version="2.0" IssueInstant="%s" %s>`+
+		`<saml:Issuer xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion">%s</saml:Issuer></samlp:AuthnRequest>`,
+		id, time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), more, entity)
+}
+
+func redirectQuery(message string) string {
+	var b bytes.Buffer
+	w, _ := flate.NewWriter(&b, flate.BestCompression)
+	_, _ = w.Write([]byte(message))
+	_ = w.Close()
+	return "?SAMLRequest=" + url.QueryEscape(base64.StdEncoding.EncodeToString(b.Bytes()))
+}
+
+// answered returns the Response that a page hands over.
+func answered(t *testing.T, p *trip.Page) (*etree.Element, *trip.Form) {
+	t.Helper()
+	f, ok := p.FormWith("SAMLResponse")
+	if !ok {
+		t.Fatalf("no SAMLResponse on the page: %d %q", p.Status, p.Heading())
+	}
+	raw, err := base64.StdEncoding.DecodeString(f.Fields.Get("SAMLResponse"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := etree.NewDocument()
+	if err := doc.ReadFromBytes(raw); err != nil {
+		t.Fatal(err)
+	}
+	return doc.Root(), f
+}
+
+func TestSAMLSignInThroughTheWholeService(t *testing.T) {
+	h := open(t, demo.Options{Settings: withSAML})
+	b := h.Browser()
+	defer b.Close()
+	u := h.User("alice")
+	page := h.open(t, b, h.SignInURL()+redirectQuery(authnRequest(wikiEntity, "_one", ""))+"&RelayState=where%3D1")
+	page = named(t, b, page, u.UPN, u.Password)
+	if !page.AsksPassword(trip.English) {
+		root, form := answered(t, page)
+		if got := form.Fields.Get("RelayState"); got != "where=1" {
+			t.Errorf("RelayState %q", got)
+		}
+		if got := root.FindElement("./Assertion/Subject/NameID").Text(); got != u.UPN {
+			t.Errorf("NameID %q", got)
+		}
+		if form.Action != "https://wiki.fabrikam.test/saml/acs" {
+			t.Errorf("posted to %s", form.Action)
+		}
+	} else {
+		t.Fatal("the password is asked again")
+	}
+
+	t.Run("TestC21 a session answers the next request, a used one gets no second token", func(t *testing.T) {
+		query := redirectQuery(authnRequest(wikiEntity, "_two", ""))
+		answered(t, h.open(t, b, h.SignInURL()+query))
+		again := h.open(t, b, h.SignInURL()+query)
+		if _, ok := again.FormWith("SAMLResponse"); ok || again.Status != 200 {
+			t.Errorf("the same request again: %d %q", again.Status, again.Heading())
+		}
+		other := h.Browser()
+		defer other.Close()
+		page := named(t, other, h.open(t, other, h.SignInURL()+query), u.UPN, u.Password)
+		if _, ok := page.FormWith("SAMLResponse"); ok {
+			t.Error("the used request led to a token in another browser")
+		}
+	})
+	t.Run("IsPassive without a session is NoPassive", func(t *testing.T) {
+		other := h.Browser()
+		defer other.Close()
+		root, _ := answered(t, h.open(t, other, h.SignInURL()+redirectQuery(authnRequest(wikiEntity, "_three", `IsPassive="true"`))))
+		if !strings.Contains(etreeText(t, root), "status:NoPassive") || root.FindElement("./Assertion") != nil {
+			t.Error("no NoPassive")
+		}
+	})
+	t.Run("sign-in that begins here", func(t *testing.T) {
+		root, _ := answered(t, h.open(t, b, strings.TrimSuffix(h.SignInURL(), "/")+"/IdpInitiatedSignOn.aspx?loginToRp="+url.QueryEscape(wikiEntity)))
+		if root.SelectAttr("InResponseTo") != nil || root.FindElement("./Assertion") == nil {
+			t.Error("the unsolicited answer names a request or has no assertion")
+		}
+	})
+	t.Run("Microsoft 365", func(t *testing.T) {
+		root, form := answered(t, h.open(t, b, h.SignInURL()+redirectQuery(authnRequest("urn:federation:MicrosoftOnline", "_four", ""))))
+		if form.Action != h.Cloud.LoginSRF() {
+			t.Errorf("posted to %s", form.Action)
+		}
+		if got := root.FindElement("./Assertion/Issuer").Text(); got != "http://contoso.test/adfs/services/trust/" {
+			t.Errorf("issuer %q", got)
+		}
+		if e := root.FindElement("./Assertion/AttributeStatement/Attribute[@Name='IDPEmail']/AttributeValue"); e == nil || e.Text() != u.UPN {
+			t.Error("IDPEmail is not the UPN")
+		}
+	})
+	t.Run("metadata has the role", func(t *testing.T) {
+		page := h.open(t, b, strings.Replace(h.SignInURL(), "/adfs/ls/", "/FederationMetadata/2007-06/FederationMetadata.xml", 1))
+		if page.Status != 200 || !strings.Contains(page.Body, "IDPSSODescriptor") {
+			t.Error("no IDPSSODescriptor")
+		}
+	})
+}
+
+func etreeText(t *testing.T, e *etree.Element) string {
+	t.Helper()
+	text, err := etree.NewDocumentWithRoot(e.Copy()).WriteToString()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func TestSAMLIsRefusedWhereNobodyUsesIt(t *testing.T) {
+	h := open(t, demo.Options{})
+	b := h.Browser()
+	defer b.Close()
+	page := h.open(t, b, h.SignInURL()+redirectQuery(authnRequest("urn:federation:MicrosoftOnline", "_one", "")))
+	if page.Status != 400 {
+		t.Errorf("%d %q", page.Status, page.Heading())
+	}
+	page = h.open(t, b, strings.Replace(h.SignInURL(), "/adfs/ls/", "/FederationMetadata/2007-06/FederationMetadata.xml", 1))
+	if strings.Contains(page.Body, "IDPSSODescriptor") {
+		t.Error("the metadata offers SAML 2.0")
+	}
+}
+
+// named fills in the user name too, which no SAML request gives.
+func named(t *testing.T, b *trip.Browser, p *trip.Page, upn, password string) *trip.Page {
+	t.Helper()
+	p, err := b.Password(t.Context(), p, trip.English, upn, password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}

@@ -1,0 +1,211 @@
+package config
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+)
+
+// SAML is what all SAML 2.0 parties share.
+type SAML struct {
+	// PersistentIDSecretFile holds 32 random bytes as hex or base64, the same on
+	// every instance (openssl rand -hex 32), from which persistent name identifiers
+	// are computed. With another secret every party takes everybody for a stranger,
+	// so it is never changed. Required for name_id_format: persistent; Microsoft 365
+	// does not need it. Default: persistent identifiers are refused.
+	PersistentIDSecretFile string `yaml:"persistent_id_secret_file"`
+}
+
+// PersistentIDSecret returns the secret of persistent identifiers, nil when none
+// is named.
+func (s SAML) PersistentIDSecret() ([]byte, error) {
+	ref := Secret{File: s.PersistentIDSecretFile}
+	if ref.IsZero() {
+		return nil, nil
+	}
+	return ref.Key()
+}
+
+// SAMLParty is what a party with protocol: saml has of its own.
+type SAMLParty struct {
+	// ACS are the party's assertion consumer services, the only addresses that an
+	// answer is posted to. Required.
+	ACS []ACS `yaml:"acs"`
+	// SignedRequests refuses requests without a signature. Default false: a
+	// signature that is there is verified all the same.
+	SignedRequests bool `yaml:"signed_requests"`
+	// RequestCertificatesFile holds the certificates (PEM) whose keys the party
+	// signs its requests with; an expired one still counts. Required with
+	// signed_requests. Default: signed requests are refused.
+	RequestCertificatesFile string `yaml:"request_certificates_file"`
+	// AllowSHA1 accepts RSA-SHA1 signatures of this party. Default false.
+	AllowSHA1 bool `yaml:"allow_sha1"`
+	// Sign is what of the answer is signed: both, assertion or response. Default
+	// both.
+	Sign string `yaml:"sign"`
+	// NameIDFormat is what a request without a wish gets: unspecified (as the claims
+	// say, else the user principal name), email, windows (DOMAIN\name), persistent or
+	// transient. Default unspecified.
+	NameIDFormat string `yaml:"name_id_format"`
+	// EncryptionCertificateFile holds the certificate (PEM, RSA) that assertions are
+	// encrypted to, with AES-256-GCM and RSA-OAEP. Default: they are not encrypted.
+	EncryptionCertificateFile string `yaml:"encryption_certificate_file"`
+	// IgnoreContext answers requests as if they asked for no class of authentication,
+	// for parties whose library asks for one that nobody chose. Default false.
+	IgnoreContext bool `yaml:"ignore_context"`
+	// IdPInitiated lets a sign-in begin here without a request of the party, at
+	// /adfs/ls/idpinitiatedsignon.aspx?loginToRp=ENTITYID. Default false.
+	IdPInitiated bool `yaml:"idp_initiated"`
+}
+
+// ACS is one assertion consumer service.
+type ACS struct {
+	// URL is compared byte for byte with what requests name. Required.
+	URL string `yaml:"url"`
+	// Index is the number by which requests may name it. Default 0.
+	Index int `yaml:"index"`
+	// Binding is post; artifact and paos are listed only so that their index is
+	// known. Default post.
+	Binding string `yaml:"binding"`
+	// Default marks the one for requests that name none. Default: the first with
+	// the binding post.
+	Default bool `yaml:"default"`
+}
+
+// RequestCertificates returns the certificates of request_certificates_file.
+func (p SAMLParty) RequestCertificates() ([]*x509.Certificate, error) {
+	return certificates(p.RequestCertificatesFile)
+}
+
+// EncryptionCertificate returns the certificate of encryption_certificate_file,
+// nil when none is named.
+func (p SAMLParty) EncryptionCertificate() (*x509.Certificate, error) {
+	list, err := certificates(p.EncryptionCertificateFile)
+	switch {
+	case err != nil || len(list) == 0:
+		return nil, err
+	case len(list) > 1:
+		return nil, fmt.Errorf("%s holds %d certificates, not one", p.EncryptionCertificateFile, len(list))
+	}
+	return list[0], nil
+}
+
+// certificates reads a file of PEM certificates; none for an empty path.
+func certificates(path string) (list []*x509.Certificate, err error) {
+	if path == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		var block *pem.Block
+		if block, data = pem.Decode(data); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			return nil, fmt.Errorf("%s holds %s: only certificates belong there", path, block.Type)
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		list = append(list, c)
+	}
+	if len(list) == 0 {
+		return nil, errors.New(path + " holds no certificate (PEM)")
+	}
+	return list, nil
+}
+
+// completeSAML fills in defaults of parties with protocol: saml.
+func completeSAML(p *SAMLParty) {
+	preset(&p.Sign, "both")
+	preset(&p.NameIDFormat, "unspecified")
+	for i := range p.ACS {
+		preset(&p.ACS[i].Binding, "post")
+	}
+}
+
+// validateSAMLParty checks the part of a party that only SAML has.
+func (c *Config) validateSAMLParty(p *problems, key string, rp RelyingParty) {
+	s := rp.SAML
+	if rp.TokenType != "" && rp.TokenType != "saml20" {
+		p.add(key+".token_type", "SAML 2.0 parties get saml20: take the line out")
+	}
+	if len(rp.ReplyURLs) > 0 {
+		p.add(key+".reply_urls", "belongs to WS-Federation: list the addresses under saml.acs")
+	}
+	choice(p, key+".saml.sign", s.Sign, []string{"both", "assertion", "response"})
+	choice(p, key+".saml.name_id_format", s.NameIDFormat, []string{"unspecified", "email", "windows", "persistent", "transient"})
+	if s.NameIDFormat == "persistent" && c.SAML.PersistentIDSecretFile == "" {
+		p.add(key+".saml.name_id_format", "persistent identifiers are computed from a secret: name its file in saml.persistent_id_secret_file")
+	}
+	if s.SignedRequests && s.RequestCertificatesFile == "" {
+		p.add(key+".saml.request_certificates_file", "is missing: signed requests are verified with these certificates")
+	}
+	if len(s.ACS) == 0 {
+		p.add(key+".saml.acs", "is missing: list the addresses that an answer may be posted to, for example [{url: \"https://app.contoso.test/saml/acs\"}]")
+		return
+	}
+	index, standard, post := map[int]bool{}, 0, 0
+	for i, a := range s.ACS {
+		k := at(key+".saml.acs", i)
+		if msg := replyURL(a.URL); msg != "" {
+			p.add(k+".url", "%s", msg)
+		}
+		choice(p, k+".binding", a.Binding, []string{"post", "artifact", "paos"})
+		if a.Index < 0 || a.Index > 65535 {
+			p.add(k+".index", "%d is not between 0 and 65535", a.Index)
+		} else if index[a.Index] {
+			p.add(k+".index", "%d is used twice: each address has its own number", a.Index)
+		}
+		index[a.Index] = true
+		if a.Default {
+			standard++
+		}
+		if a.Binding == "post" {
+			post++
+		}
+	}
+	if standard > 1 {
+		p.add(key+".saml.acs", "has %d defaults: mark one", standard)
+	}
+	if post == 0 {
+		p.add(key+".saml.acs", "has no address with binding: post, and answers are posted")
+	}
+}
+
+// checkSAMLFiles looks at the files that SAML parties name.
+func (c *Config) checkSAMLFiles(check func(key string, err error)) {
+	_, err := c.SAML.PersistentIDSecret()
+	check("saml.persistent_id_secret_file", err)
+	for i, rp := range c.RelyingParties {
+		if rp.Protocol != "saml" {
+			continue
+		}
+		k := at("relying_parties", i) + ".saml"
+		_, err := rp.SAML.RequestCertificates()
+		check(k+".request_certificates_file", err)
+		_, err = rp.SAML.EncryptionCertificate()
+		check(k+".encryption_certificate_file", err)
+	}
+}
+
+// UsesSAML reports whether anybody signs in over SAML 2.0.
+func (c *Config) UsesSAML() bool {
+	for _, d := range c.Microsoft365.Domains {
+		if d.Protocol == "saml" {
+			return true
+		}
+	}
+	for _, rp := range c.RelyingParties {
+		if rp.Protocol == "saml" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,80 @@
+package saml
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"sallyport/federation"
+	"sallyport/federation/web"
+)
+
+// initiatedPath is AD FS's address for sign-ins that begin at the identity
+// provider.
+const initiatedPath = "/adfs/ls/idpinitiatedsignon.aspx"
+
+// Routes implements [web.Mount] for sign-ins that begin here. Messages come by way
+// of the dispatcher of /adfs/ls/.
+func (h *Handler) Routes(r *web.Router) {
+	r.Handle(web.Route{Name: "idpinitiated", Path: initiatedPath, Methods: []string{http.MethodGet}, Handler: h.initiate})
+}
+
+// initiate signs a person in to a party that has asked for nothing. Whoever sends
+// a browser here chooses the party; that is why a party has to be switched on for
+// it. There is no list of parties to choose from.
+func (h *Handler) initiate(w http.ResponseWriter, r *http.Request) error {
+	params, err := web.ParseParams(r.URL.RawQuery)
+	if err != nil {
+		return h.refused(r, nil, federation.Refuse(federation.ProblemBadRequest, nil, err))
+	}
+	entity, state, hasState, err := chosen(params)
+	if err != nil {
+		return h.refused(r, nil, federation.Refuse(federation.ProblemBadRequest, nil, err))
+	}
+	p := h.cfg.Responder.Parties().ByEntity(entity)
+	if p == nil || !p.Unsolicited {
+		return h.refused(r, p, federation.Refuse(federation.ProblemUnknownParty, nil,
+			fmt.Errorf("saml: no sign-in to %.300q may begin here", entity)))
+	}
+	x := extra{accepted: h.cfg.Now(), format: p.NameIDFormat}
+	return h.cfg.Flow.Begin(w, r, &federation.SignInRequest{
+		Protocol: "saml", Party: &p.RelyingParty, Realm: entity, ReplyTo: p.defaultConsumer().URL,
+		State: state, HasState: hasState, Extra: x.encode(),
+	})
+}
+
+// chosen reads the party and its own RelayState: loginToRp names the party alone;
+// RelayState holds RPID and RelayState, each encoded once and the whole once more.
+// Some guides encode the whole only, so that both are read (the values of a URL
+// do not change by a second decoding unless they hold a percent sign).
+func chosen(params web.Params) (entity, state string, hasState bool, err error) {
+	entity, direct, err := params.One("loginToRp")
+	if err != nil {
+		return "", "", false, err
+	}
+	outer, nested, err := params.One("RelayState")
+	switch {
+	case err != nil:
+		return "", "", false, err
+	case !direct && !nested:
+		return "", "", false, fmt.Errorf("%w: neither loginToRp nor RelayState", errMessage)
+	case direct:
+		state, hasState = outer, nested
+	default:
+		inner, err := web.ParseParams(outer)
+		if err != nil {
+			return "", "", false, err
+		}
+		if entity, _, err = inner.One("RPID"); err != nil {
+			return "", "", false, err
+		}
+		if state, hasState, err = inner.One("RelayState"); err != nil {
+			return "", "", false, err
+		}
+	}
+	if len(state) > maxState || strings.ContainsAny(state, "\x00\r\n") || !utf8.ValidString(state) {
+		return "", "", false, fmt.Errorf("%w: RelayState is too long or holds bytes that a browser would not return", errMessage)
+	}
+	return entity, state, hasState, nil
+}
