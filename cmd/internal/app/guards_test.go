@@ -125,7 +125,7 @@ func TestH08_NoAnswerOfTheServiceLacksItsHeaders(t *testing.T) {
 	}{
 		{"/adfs/ls/" + signInQuery, 200}, {"/adfs/ls/", 200}, {"/adfs/ls/?wa=wsignout1.0", 200}, {"/adfs/ls/?wa=x", 400}, {"/", 404}, {"/metrics", 404},
 		{"/debug/pprof/", 404}, {"/readyz", 404}, {"/adfs/ls/?wctx=" + long, 414}, {"/adfs/probe", 200}, {style, 200}, {"/adfs/portal/assets/x", 404},
-		{"/federationmetadata/2007-06/federationmetadata.xml", 200}, {"/adfs/services/trust/2005/usernamemixed", 404},
+		{"/federationmetadata/2007-06/federationmetadata.xml", 200}, {"/adfs/services/trust/2005/windowstransport", 404},
 	} {
 		p := h.open(t, b, base+c.path)
 		path := c.path[:min(len(c.path), 60)]
