@@ -41,6 +41,10 @@ func commands() []command {
 }
 
 func main() {
+	if err := protectMemory(); err != nil {
+		// Whoever runs it elsewhere than under the shipped unit must see to it.
+		fmt.Fprintln(os.Stderr, "sallyport: secrets in memory may be written to disk after a crash:", err)
+	}
 	os.Exit(run(env{os.Stdin, os.Stdout, os.Stderr}, os.Args[1:]))
 }
 
