@@ -53,6 +53,8 @@ func (d *Demo) Check(ctx context.Context, w io.Writer) bool {
 		{"nobody", "no such account", d.checkUnknown},
 		{"alice", "asked again (prompt=login)", d.checkAgain},
 		{"alice", "token changed on the way", d.checkTampered},
+		{"alice", "WS-Trust, no browser", d.checkActive},
+		{"others", "WS-Trust, refused", d.checkActiveRefusals},
 	} {
 		outcome, err := c.f(ctx)
 		report(c.name, c.state, outcome, err)

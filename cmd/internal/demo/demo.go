@@ -199,6 +199,7 @@ directory:
 %[9]ssessions: {store: memory}
 signing: {key_file: signing/key.pem, certificate_file: signing/certificate.pem, generate: true}
 signin_page: {organisation: %[10]q}
+wstrust: everywhere
 audit: {file: audit.jsonl}
 ops: {listen: "127.0.0.1:0", drain_time: 10ms}
 `, host, port, federated, issuer, d.Cloud.LoginSRF(), d.Directory.ServiceName, d.Directory.Domain, d.Directory.NetBIOS, servers, organisation)
@@ -215,6 +216,11 @@ func (d *Demo) Settings() string { return filepath.Join(d.Dir, "sallyport.yaml")
 // SignInURL is the gateway's passive address.
 func (d *Demo) SignInURL() string {
 	return fmt.Sprintf("https://%s:%d/adfs/ls/", host, d.Gateway.Addr().(*net.TCPAddr).Port)
+}
+
+// trustURL is an address of the gateway for active clients.
+func (d *Demo) trustURL(name string) string {
+	return fmt.Sprintf("https://%s:%d/adfs/services/trust/%s", host, d.Gateway.Addr().(*net.TCPAddr).Port, name)
 }
 
 // Browser returns a fresh browser that trusts this run's certificates.
@@ -255,6 +261,7 @@ func (d *Demo) federate() error {
 	}
 	d.Cloud.SetTenant([]m365sim.Domain{{
 		Name: federated, Federated: true, IssuerURI: issuer, PassiveSignInURI: ls, SignOutURI: ls,
+		ActiveSignInURI: d.trustURL("2005/usernamemixed"), MetadataExchangeURI: d.trustURL("mex"),
 		SigningCertificate: d.Gateway.SigningCertificates()[0].Certificate,
 	}}, users)
 	return nil

@@ -25,6 +25,7 @@ func (s *Sim) loginOrigin() http.Handler {
 	m.HandleFunc("POST /login.srf", s.takeToken)
 	m.HandleFunc("GET /login.srf", s.cleanup)
 	m.HandleFunc("GET /logout", s.logout)
+	s.active(m)
 	return s.common(m)
 }
 

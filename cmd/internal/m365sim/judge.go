@@ -64,6 +64,8 @@ type Verdict struct {
 	Thumbprint, Slot, SignatureAlgo string
 	// MFA is true when the token claims a second factor.
 	MFA bool
+	// Active is true for an answer that came to the token endpoint.
+	Active bool
 	// Token is the assertion's XML as received.
 	Token string
 }
@@ -88,17 +90,21 @@ type judge struct {
 	users   []User
 	want    pending
 
-	rstr, assertion *etree.Element
+	rstr, assertion *etree.Element // rstr is nil for an assertion without its frame
 	domain          Domain
+	active          bool // from the token endpoint
+}
+
+// step is one rule.
+type step struct {
+	rule string
+	f    func() error
 }
 
 // Judge applies every rule to the XML of wresult. want is the request that the
 // answer belongs to.
 func (j *judge) run(wresult string) {
-	steps := []struct {
-		rule string
-		f    func() error
-	}{
+	j.steps([]step{
 		{"the answer is one RequestSecurityTokenResponse of WS-Trust February 2005", func() error { return j.response(wresult) }},
 		{"no line feed and no white space around the assertion", func() error { return j.noBlanks(wresult) }},
 		{"the signature verifies with a certificate that the domain has registered", j.signature},
@@ -110,7 +116,11 @@ func (j *judge) run(wresult string) {
 		{"ImmutableID names a user of the tenant, UPN lies in the issuer's domain", j.identity},
 		{"method and instant are those of a real authentication, fresh where asked", j.method},
 		{"no claim twice, no instruction sent as a claim", j.claims},
-	}
+	})
+}
+
+// steps applies rules until one is broken.
+func (j *judge) steps(steps []step) {
 	for _, s := range steps {
 		err := s.f()
 		j.v.Checks = append(j.v.Checks, Check{Rule: s.rule, OK: err == nil})

@@ -53,8 +53,15 @@ func (j *judge) audience() error {
 	if len(cond.ChildElements()) != 1 || len(rests) != 1 || len(rests[0].ChildElements()) != 1 {
 		return refuse("AADSTS50008", "Conditions do not hold exactly one audience")
 	}
-	if got := rests[0].ChildElements()[0].Text(); got != microsoftOnline {
+	got := rests[0].ChildElements()[0].Text()
+	if j.active && contains([]string{"https://login.microsoftonline.com/extSTS.srf", "https://login.windows.net/"}, got) {
+		return nil
+	}
+	if got != microsoftOnline {
 		return refuse("AADSTS50008", "the audience is %q", got)
+	}
+	if j.rstr == nil {
+		return nil
 	}
 	addr := ""
 	if at := child(j.rstr, nsPol, "AppliesTo"); at != nil {
@@ -90,6 +97,9 @@ func (j *judge) times() error {
 		return refuse("AADSTS50008", "the token lives %s", j.v.NotOn.Sub(j.v.NotBefore))
 	case issued.Sub(j.now).Abs() > skew:
 		return refuse("AADSTS50008", "IssueInstant %s is not now (%s)", issued, j.now.UTC())
+	}
+	if j.rstr == nil {
+		return nil
 	}
 	life := child(j.rstr, nsTrust, "Lifetime")
 	for _, tag := range []string{"Created", "Expires"} {
@@ -190,6 +200,9 @@ func (j *judge) method() error {
 	known := []string{
 		"urn:oasis:names:tc:SAML:1.0:am:password", "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport",
 		"urn:federation:authentication:windows", "urn:ietf:rfc:2246", multipleAuthn,
+	}
+	if j.active {
+		known = []string{methodText} // what AD FS writes for usernamemixed
 	}
 	if !contains(known, j.v.AuthnMethod) {
 		return refuse("AADSTS50008", "AuthenticationMethod %q is not known", j.v.AuthnMethod)

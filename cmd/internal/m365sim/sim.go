@@ -25,6 +25,8 @@ type Domain struct {
 	IssuerURI                string
 	PassiveSignInURI         string
 	SignOutURI               string
+	ActiveSignInURI          string
+	MetadataExchangeURI      string
 	SigningCertificate       *x509.Certificate
 	NextSigningCertificate   *x509.Certificate
 	PromptLoginBehavior      string // "" = translateToFreshPasswordAuthentication
