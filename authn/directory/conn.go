@@ -37,6 +37,7 @@ type conn struct {
 	frame      *frameConn
 	guard      *time.Timer // closes the socket when a request takes too long
 	ldap       *ldap.Conn
+	id         uint32 // of the last request that was sent without go-ldap
 	generation uint64
 	dies       time.Time // age limit
 	used       time.Time // when it last came back
@@ -192,7 +193,7 @@ func (c *conn) bind(ctx context.Context, limit time.Duration, name string, passw
 	before := c.frame.raw.written()
 	c.frame.arm(0)
 	release := c.watch(ctx, limit)
-	err := c.ldap.Bind(name, string(password))
+	err := c.sendBind(name, password)
 	release()
 	return c.settle(err, before)
 }
@@ -200,19 +201,20 @@ func (c *conn) bind(ctx context.Context, limit time.Duration, name string, passw
 // search sends one search and collects the entries. The result is nil unless
 // the DC finished it with code 0 or 4.
 func (c *conn) search(ctx context.Context, limit time.Duration, req *ldap.SearchRequest) (*ldap.SearchResult, answer) {
-	return c.collect(ctx, limit, req, req.SizeLimit)
+	return c.collect(ctx, limit, req.SizeLimit, func() (*ldap.SearchResult, error) { return c.sendSearch(req) })
 }
 
-// page is search for one page of a paged search.
+// page is search for one page of a paged search, which go-ldap sends: it reads the
+// control that comes back.
 func (c *conn) page(ctx context.Context, limit time.Duration, req *ldap.SearchRequest, size int) (*ldap.SearchResult, answer) {
-	return c.collect(ctx, limit, req, size)
+	return c.collect(ctx, limit, size, func() (*ldap.SearchResult, error) { return c.ldap.Search(req) })
 }
 
-func (c *conn) collect(ctx context.Context, limit time.Duration, req *ldap.SearchRequest, entries int) (*ldap.SearchResult, answer) {
+func (c *conn) collect(ctx context.Context, limit time.Duration, entries int, send func() (*ldap.SearchResult, error)) (*ldap.SearchResult, answer) {
 	before := c.frame.raw.written()
 	c.frame.arm(entries)
 	release := c.watch(ctx, limit)
-	res, err := c.ldap.Search(req)
+	res, err := send()
 	release()
 	a := c.settle(err, before)
 	if a.err != nil || (a.code != ldap.LDAPResultSuccess && a.code != ldap.LDAPResultSizeLimitExceeded) {

@@ -12,8 +12,9 @@
 // [authn.Reason]. What a person typed is never sent as a bind name, because the
 // same string can mean different objects to a search and to a bind.
 //
-// go-ldap does the message work, on top of a framing connection of our own
-// (frame.go) that parses each message itself. go-ldap takes several kinds of
+// Requests are written and entries are read here (direct.go); go-ldap reads the
+// socket, compiles filters and judges results, on top of a framing connection of
+// our own (frame.go) that parses each message itself. go-ldap takes several kinds of
 // reply for a successful bind which are none, so the one proof of a password is:
 // go-ldap reports no error and the framing connection saw a BindResponse with
 // the awaited messageID and result code 0.

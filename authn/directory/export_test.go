@@ -2,9 +2,11 @@ package directory
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"time"
 
+	"github.com/go-ldap/ldap/v3"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -106,4 +108,37 @@ func (d *Directory) Samples(took ...time.Duration) {
 	for _, t := range took {
 		d.refusal.add(t)
 	}
+}
+
+// ParseEntry, BindRequest and SearchRequest are what replaces go-ldap's own.
+var (
+	ParseEntry    = parseEntry
+	BindRequest   = bindRequest
+	SearchRequest = searchRequest
+)
+
+// SearchBothWays runs one search over a domain as sign-ins do, and through go-ldap
+// alone on the same connection.
+func (d *Directory) SearchBothWays(ctx context.Context, domain, match string, attributes []string) (ours, theirs *ldap.SearchResult, err error) {
+	dm, err := d.domain(domain)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := dm.choose(nil)
+	c, err := s.take(d.budget(ctx), forSearches, d.cfg.Limits.Dial)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer s.searches.put(c)
+	req := &ldap.SearchRequest{BaseDN: dm.baseDN, Scope: ldap.ScopeWholeSubtree, DerefAliases: ldap.NeverDerefAliases, SizeLimit: 500, TimeLimit: 3,
+		Filter: string(filter(match)), Attributes: attributes, Controls: []ldap.Control{ldap.NewControlString(oidDomainScope, true, "")}}
+	ours, a := c.search(ctx, d.cfg.Limits.Search, req)
+	if a.err != nil || a.code != 0 {
+		return nil, nil, fmt.Errorf("ours: %d %w", a.code, a.err)
+	}
+	theirs, a = c.page(ctx, d.cfg.Limits.Search, req, 500)
+	if a.err != nil || a.code != 0 {
+		return nil, nil, fmt.Errorf("theirs: %d %w", a.code, a.err)
+	}
+	return ours, theirs, nil
 }

@@ -41,7 +41,7 @@ func (e *noticeError) Error() string {
 	return fmt.Sprintf("directory: notice of disconnection, code %d", e.code)
 }
 
-// frameConn sits between go-ldap and TLS. It hands over only whole messages
+// frameConn sits between us, go-ldap and TLS. It hands over only whole messages
 // that it has parsed itself and found to answer the one outstanding request;
 // anything else kills the connection. The result code it saw is one half of
 // every bind verdict.
@@ -61,16 +61,21 @@ type frameConn struct {
 	orderly  bool
 	await    int64 // messageID of the outstanding request, 0 for none
 	awaitOp  byte
-	code     int // result code seen for the last request, noCode until then
-	entries  int // entries it may still send
-	refs     int // references it may still send
-	left     int // bytes it may still send
+	code     int      // result code seen for the last request, noCode until then
+	entries  int      // entries it may still send
+	refs     int      // references it may still send
+	left     int      // bytes it may still send
+	direct   bool     // the outstanding request was sent by exchange
+	got      [][]byte // its messages until the last one
 	dead     error
 	onDead   func()
+
+	answers chan [][]byte // to exchange; has room for the one answer
+	gone    chan struct{} // closed when dead is set
 }
 
 func newFrameConn(secured net.Conn, raw *countConn, limit int) *frameConn {
-	return &frameConn{Conn: secured, raw: raw, cap: limit, code: noCode, left: limit}
+	return &frameConn{Conn: secured, raw: raw, cap: limit, code: noCode, left: limit, answers: make(chan [][]byte, 1), gone: make(chan struct{})}
 }
 
 // fail marks the connection dead for cause, closes the socket and tells the
@@ -81,6 +86,7 @@ func (f *frameConn) fail(cause error) {
 	var told func()
 	if first {
 		f.dead = cause
+		close(f.gone)
 		told = f.onDead
 	}
 	f.mu.Unlock()
@@ -137,7 +143,7 @@ func (f *frameConn) Write(p []byte) (int, error) {
 		f.fail(err)
 		return 0, err
 	}
-	if err := f.admit(m); err != nil {
+	if err := f.admit(m, false); err != nil {
 		return 0, err
 	}
 	n, err := f.Conn.Write(p)
@@ -147,8 +153,9 @@ func (f *frameConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// admit registers a request as outstanding.
-func (f *frameConn) admit(m message) error {
+// admit registers a request as outstanding; direct says that the answer goes to
+// exchange and not to go-ldap.
+func (f *frameConn) admit(m message, direct bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
@@ -161,7 +168,7 @@ func (f *frameConn) admit(m message) error {
 	case m.id == 0:
 		return errPurpose
 	case m.op == opBindRequest, m.op == opSearchRequest && !f.bindOnly:
-		f.await, f.awaitOp, f.code = m.id, m.op, noCode
+		f.await, f.awaitOp, f.code, f.direct = m.id, m.op, noCode, direct
 		return nil
 	default:
 		return errPurpose
@@ -194,7 +201,8 @@ func (f *frameConn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// fill reads until one more whole message is in the buffer and checked. The
+// fill reads until one more whole message is in the buffer and checked; one that
+// answers exchange is put aside. The
 // buffer grows with what arrives, never with what a length field promises.
 func (f *frameConn) fill() error {
 	if f.start == f.end {
@@ -215,7 +223,11 @@ func (f *frameConn) fill() error {
 			if err := f.check(f.buf[f.seen : f.seen+size]); err != nil {
 				return err
 			}
+			message := f.buf[f.seen : f.seen+size]
 			f.seen += size
+			if f.keep(message) {
+				f.start = f.seen
+			}
 			return nil
 		case err != nil && !errors.Is(err, errShort):
 			return err
