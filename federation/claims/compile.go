@@ -24,7 +24,7 @@ type step struct {
 	source    string                        // the attribute's name
 	groups    []groupValue
 	all       string
-	match     []string
+	match     []pattern
 	fold      func(string) string
 	when      condition
 }
@@ -62,9 +62,12 @@ func compile(r *Rules) (*program, error) {
 }
 
 func compileRule(r *Rule) step {
-	s := step{text: r.String(), all: r.AllGroups, match: r.Match}
+	s := step{text: r.String(), all: r.AllGroups}
 	s.claimType, _ = TypeURI(r.Type)
 	s.naming = naming(s.claimType)
+	for _, m := range r.Match {
+		s.match = append(s.match, newPattern(m))
+	}
 	switch {
 	case r.Attribute != "":
 		s.values, s.source = reader(r.Attribute)
@@ -145,25 +148,33 @@ func (r *Rule) String() string {
 	return b.String()
 }
 
-// fits reports whether a text fits a pattern in which * stands for any text,
-// without regard to case.
-func fits(pattern, text string) bool {
-	parts := strings.Split(strings.ToLower(pattern), "*")
-	text = strings.ToLower(text)
-	first, last := parts[0], parts[len(parts)-1]
-	if len(parts) == 1 {
-		return text == first
+// pattern is a text in lower case in which * stands for any text.
+type pattern struct {
+	parts     []string // between the stars
+	qualified bool     // holds a backslash: meant is DOMAIN\name
+}
+
+func newPattern(s string) pattern {
+	return pattern{parts: strings.Split(strings.ToLower(s), "*"), qualified: strings.Contains(s, `\`)}
+}
+
+// fits reports whether a group's name, in lower case, fits.
+func (p pattern) fits(short, full string) bool {
+	rest, last := short, len(p.parts)-1
+	if p.qualified {
+		rest = full
 	}
-	rest, ok := strings.CutPrefix(text, first)
+	if last == 0 {
+		return rest == p.parts[0]
+	}
+	rest, ok := strings.CutPrefix(rest, p.parts[0])
 	if !ok {
 		return false
 	}
-	for _, part := range parts[1 : len(parts)-1] {
-		_, after, ok := strings.Cut(rest, part)
-		if !ok {
+	for _, part := range p.parts[1:last] {
+		if _, rest, ok = strings.Cut(rest, part); !ok {
 			return false
 		}
-		rest = after
 	}
-	return strings.HasSuffix(rest, last)
+	return strings.HasSuffix(rest, p.parts[last])
 }

@@ -6,8 +6,13 @@
 // Microsoft 365 gets the set that Entra Connect's rules put on the AD FS trust,
 // in their order: UPN and ImmutableID, name identifier, network location,
 // persistent sign-on, password expiry, methods, primary SID; and the issuer that
-// belongs to the user's federated root domain. Other parties get a small fixed
-// set: UPN, name, primary SID.
+// belongs to the user's federated root domain. Other parties get what their
+// [Rules] say, or a small fixed set: UPN, name, primary SID.
+//
+// Rules are compiled when the engine is made and applied in order; they name
+// attributes of the account, groups, constants and conditions. Groups that rules
+// name by name are translated to SIDs by a [GroupIndex], so that a sign-in
+// compares SIDs. Access lists come first, and deny wins.
 //
 // # Threat
 //
@@ -21,6 +26,13 @@
 // carry refuses the token where it names the person; another claim is left out
 // and logged.
 //
+// Rules cannot undo this: claims that say how somebody signed in cannot be given
+// by a rule, a claim that names the person comes from an attribute of the person
+// alone, and attributes are a closed list without anything secret. What cannot be
+// judged never gives more: groups that the directory did not tell, or a group to
+// shut out that does not exist, refuse the token. More groups than a claim may
+// name refuse it too, because a list cut short would be a wrong claim.
+//
 // # Choices where the rules are silent
 //
 //   - The method of a password sign-in is PasswordProtectedTransport, which AD FS's
@@ -32,6 +44,12 @@
 //     lifetime counts from NotBefore.
 //   - Other parties get NETBIOS\sAMAccountName as name: display names are neither
 //     unique nor always the administrator's to set.
+//   - Rules of one claim type fill one attribute, each value once, in the order of
+//     the rules.
+//   - A group without a name in the configured domains (of a trusted domain, or a
+//     former SID) is told by its SID where all groups are asked for by name, and
+//     fits no pattern.
+//   - The cap on groups counts values, after match, for each claim type.
 //
 // Short names used in comments: see package federation. TRUST is Microsoft's page
 // on the rules of the Entra Connect trust.

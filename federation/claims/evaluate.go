@@ -263,13 +263,22 @@ func (r *run) allGroups(s *step) (values []string, why string, err error) {
 			}
 			continue
 		}
-		_, short, _ := strings.Cut(full, `\`)
-		if len(s.match) > 0 && !slices.ContainsFunc(s.match, func(p string) bool {
-			return fits(p, short) || strings.Contains(p, `\`) && fits(p, full)
-		}) {
-			continue
+		at := strings.IndexByte(full, '\\') + 1
+		if len(s.match) > 0 {
+			lower := strings.ToLower(full)
+			short := lower[strings.IndexByte(lower, '\\')+1:]
+			if !slices.ContainsFunc(s.match, func(p pattern) bool { return p.fits(short, lower) }) {
+				continue
+			}
 		}
-		values = append(values, map[string]string{"name": short, "qualified_name": full, "sid": sid}[s.all])
+		switch s.all {
+		case "name":
+			values = append(values, full[at:])
+		case "qualified_name":
+			values = append(values, full)
+		default:
+			values = append(values, sid)
+		}
 	}
 	switch {
 	case nameless > 0:
@@ -284,6 +293,7 @@ func (r *run) allGroups(s *step) (values []string, why string, err error) {
 // names the person refuses the token instead.
 func (r *run) sound(s *step, values []string, why *string) ([]string, error) {
 	out := make([]string, 0, len(values))
+	known := map[string]bool{}
 	for _, v := range values {
 		if s.fold != nil {
 			v = s.fold(v)
@@ -297,7 +307,8 @@ func (r *run) sound(s *step, values []string, why *string) ([]string, error) {
 				slog.String("claim", s.claimType), slog.String("error", err.Error()))
 			continue
 		}
-		if v != "" && !slices.Contains(out, v) {
+		if v != "" && !known[v] {
+			known[v] = true
 			out = append(out, v)
 		}
 	}
@@ -312,16 +323,18 @@ func (r *run) give(s *step, values []string) error {
 	}
 	a := attribute(s.claimType)
 	at := slices.IndexFunc(r.claims, func(c token.Attribute) bool { return c.Name == a.Name && c.Namespace == a.Namespace })
+	added := len(values)
 	if at < 0 {
-		at = len(r.claims)
+		a.Values = values
 		r.claims = append(r.claims, a)
-	}
-	added := 0
-	for _, v := range values {
-		if !slices.Contains(r.claims[at].Values, v) {
-			r.claims[at].Values = append(r.claims[at].Values, v)
-			added++
+	} else {
+		before := len(r.claims[at].Values)
+		for _, v := range values {
+			if !slices.Contains(r.claims[at].Values[:before], v) {
+				r.claims[at].Values = append(r.claims[at].Values, v)
+			}
 		}
+		added = len(r.claims[at].Values) - before
 	}
 	if s.values != nil {
 		return nil
