@@ -13,21 +13,35 @@ import (
 	"sallyport/authn/audit"
 )
 
-// maxField bounds the free texts of an event, so that a record stays far below
-// maxLine.
-const maxField = 4 << 10
+// The bounds of the free texts of an event. A text of control characters grows to
+// six times its length, and a record that is longer than maxLine would look like a
+// broken chain: an event above maxEvent is therefore written with shorter texts.
+const (
+	maxField   = 4 << 10
+	shortField = 512
+	maxEvent   = maxLine / 2
+)
 
-func cut(s string) string {
-	if len(s) <= maxField {
+func cut(s string, most int) string {
+	if len(s) <= most {
 		return s
 	}
-	return strings.ToValidUTF8(s[:maxField], "") + "…"
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
 // encode returns the event as one JSON object, as encoding/json would write it by
 // the tags of [audit.Event] but for what [text] says of values. It is written by
 // hand because each token waits for it.
 func encode(e *audit.Event, now func() time.Time) ([]byte, error) {
+	buf, err := encodeWith(e, now, maxField)
+	if len(buf) > maxEvent {
+		return encodeWith(e, now, shortField)
+	}
+	return buf, err
+}
+
+// encodeWith is encode with free texts of at most most bytes.
+func encodeWith(e *audit.Event, now func() time.Time, most int) ([]byte, error) {
 	at := e.Time
 	if at.IsZero() {
 		at = now()
@@ -42,8 +56,8 @@ func encode(e *audit.Event, now func() time.Time) ([]byte, error) {
 	buf = append(buf, `","code":`...)
 	buf = text(buf, string(e.Code))
 	for _, f := range [...]struct{ name, value string }{
-		{`,"ref":`, e.Reference}, {`,"correlation_id":`, e.CorrelationID}, {`,"protocol":`, e.Protocol}, {`,"party":`, cut(e.Party)},
-		{`,"account":`, e.Account}, {`,"account_name":`, cut(e.AccountName)}, {`,"upn":`, cut(e.UPN)}, {`,"typed":`, cut(e.Typed)},
+		{`,"ref":`, e.Reference}, {`,"correlation_id":`, e.CorrelationID}, {`,"protocol":`, e.Protocol}, {`,"party":`, cut(e.Party, most)},
+		{`,"account":`, e.Account}, {`,"account_name":`, cut(e.AccountName, most)}, {`,"upn":`, cut(e.UPN, most)}, {`,"typed":`, cut(e.Typed, most)},
 		{`,"client":`, e.Client},
 	} {
 		buf = field(buf, f.name, f.value)
@@ -52,8 +66,8 @@ func encode(e *audit.Event, now func() time.Time) ([]byte, error) {
 		buf = append(buf, `,"inside":true`...)
 	}
 	for _, f := range [...]struct{ name, value string }{
-		{`,"method":`, e.Method}, {`,"reason":`, e.Reason}, {`,"detail":`, cut(e.Detail)}, {`,"token_id":`, e.TokenID}, {`,"key_id":`, e.KeyID},
-		{`,"subject":`, cut(e.Subject)}, {`,"issuer":`, cut(e.Issuer)},
+		{`,"method":`, e.Method}, {`,"reason":`, e.Reason}, {`,"detail":`, cut(e.Detail, most)}, {`,"token_id":`, e.TokenID}, {`,"key_id":`, e.KeyID},
+		{`,"subject":`, cut(e.Subject, most)}, {`,"issuer":`, cut(e.Issuer, most)},
 	} {
 		buf = field(buf, f.name, f.value)
 	}

@@ -32,7 +32,8 @@ type Config struct {
 	// Buffer is how many events wait for each sink. Default 10000.
 	Buffer int
 	// Wait bounds how long Record waits for a sink when the trail is not required.
-	// Default 2s.
+	// Default 2s. A required one is waited for five times as long, and then the
+	// event counts as not recorded: a disk that hangs must not collect requests.
 	Wait time.Duration
 	// Retry is how long a dead sink is left alone. Default 1s.
 	Retry time.Duration
@@ -141,6 +142,8 @@ func (l *Log) settle(ctx context.Context, waits []*batch) {
 
 // demand waits until one sink has accepted the event.
 func (l *Log) demand(ctx context.Context, waits []*batch) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*l.cfg.Wait)
+	defer cancel()
 	var errs []error
 	for i, b := range waits {
 		if b == nil {

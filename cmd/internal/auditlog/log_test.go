@@ -134,6 +134,29 @@ func TestRequiredTrailThatHangsRefusesAtTheDeadline(t *testing.T) {
 	})
 }
 
+// The pipeline records without the request's own end, so that nobody escapes the
+// trail by hanging up: the trail itself must know when to give up.
+func TestR07_RequiredTrailThatHangsRefusesWithoutADeadlineToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &sink{gate: make(chan struct{})}
+		l, err := auditlog.New(auditlog.Config{Sinks: []auditlog.Sink{s}, Required: true})
+		must(t, err)
+		started := time.Now()
+		ended := make(chan error, 1)
+		go func() { ended <- l.Record(context.WithoutCancel(t.Context()), token(0)) }()
+		select {
+		case err := <-ended:
+			if took := time.Since(started); !errors.Is(err, auditlog.ErrNotRecorded) || took > 10*time.Second {
+				t.Errorf("after %v: %v", took, err)
+			}
+		case <-time.After(time.Minute):
+			t.Error("the request waits for ever")
+		}
+		close(s.gate)
+		must(t, l.Close(t.Context()))
+	})
+}
+
 func TestDeadSinkBuffersCountsAndDrainsInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &sink{err: syscall.ENOSPC}
@@ -263,6 +286,25 @@ func TestH10_OneLinePerAuditEvent(t *testing.T) {
 		if len(line) > 32<<10 {
 			t.Errorf("line of %d bytes", len(line))
 		}
+	}
+}
+
+// Texts that swell when they are written must not make a record that the trail
+// itself takes for damage.
+func TestH10_SwollenEventStaysARecord(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	swell := strings.Repeat("\x01", 100_000)
+	for range 2 { // the second finds the end of what the first wrote
+		l, err := auditlog.New(auditlog.Config{Sinks: []auditlog.Sink{auditlog.NewFile(auditlog.FileConfig{Path: path})}, Required: true})
+		must(t, err)
+		must(t, l.Record(t.Context(), &audit.Event{
+			Code: audit.TokenIssued, Typed: swell, Detail: swell, Party: swell, UPN: swell, AccountName: swell, Subject: swell, Issuer: swell,
+		}))
+		must(t, l.Close(t.Context()))
+	}
+	sum, err := auditlog.Verify([]string{path}, nil)
+	if err != nil || sum.Records != 3 {
+		t.Errorf("%d records, want 3: %v", sum.Records, err)
 	}
 }
 
