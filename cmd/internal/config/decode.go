@@ -201,9 +201,22 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string) {
 		d.here(n, path, "needs %s, not %s", wanted(v.Type()), kindOf(n))
 		return
 	}
-	if msg := setScalar(n, v); msg != "" {
+	msg := setScalar(n, v)
+	switch {
+	case msg == "":
+	case namesSecret(path):
+		// Somebody may have written the secret itself, and messages go to logs.
+		d.here(n, path, "is not a plain text: write the name in quotes, and never the secret itself")
+	default:
 		d.here(n, path, "%s", msg)
 	}
+}
+
+// namesSecret tells the keys whose value says where a secret is.
+func namesSecret(path string) bool {
+	leaf := path[strings.LastIndexByte(path, '.')+1:]
+	return (strings.HasSuffix(leaf, "_env") || strings.HasSuffix(leaf, "_file")) &&
+		(strings.Contains(leaf, "password") || strings.Contains(leaf, "secret"))
 }
 
 func join(path, key string) string {

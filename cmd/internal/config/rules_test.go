@@ -191,6 +191,20 @@ func TestC09_ShortTokenGetsAWarning(t *testing.T) {
 	}
 }
 
+// A secret written where its place belongs must not be repeated in a message,
+// which reaches the log and the audit trail at a reload.
+func TestL08_MessagesDoNotRepeatASecret(t *testing.T) {
+	const pin, hidden = "4417000912", "quay\u202e4417"
+	for _, key := range []string{"password_env", "password_file"} {
+		for _, value := range []string{pin, `"` + hidden + `"`} {
+			_, err := config.Parse("f", []byte(with(t, "password_file: secrets/service-account", key+": "+value)))
+			if err == nil || !strings.Contains(err.Error(), "never the secret itself") || strings.Contains(err.Error(), "4417") {
+				t.Errorf("%s: %v", key, err)
+			}
+		}
+	}
+}
+
 func TestL01_SeveralInstancesMustSayHowManyTheyAre(t *testing.T) {
 	shared, err := os.ReadFile(filepath.Join(deploy, "sallyport.yaml"))
 	if err != nil {
