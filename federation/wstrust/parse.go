@@ -96,7 +96,37 @@ func (p *parser) message(body []byte) error {
 	if doc.Signed() {
 		return bad(faultSecurity, "the message is signed, which is not supported here")
 	}
+	if err := p.alone(root); err != nil {
+		return err
+	}
 	return p.body(parts[1])
+}
+
+// alone refuses a second one of whatever decides, in whatever place: a header
+// block that this reader may ignore is where another reader would find it.
+func (p *parser) alone(root *etree.Element) error {
+	count := map[string]int{}
+	var visit func(e *etree.Element)
+	visit = func(e *etree.Element) {
+		switch ns := e.NamespaceURI(); ns {
+		case nsWSSE, nsSOAP:
+			count[e.Tag]++
+		case nsTrust5, nsTrust3:
+			if e.Tag == "RequestSecurityToken" {
+				count[e.Tag]++
+			}
+		}
+		for _, c := range e.ChildElements() {
+			visit(c)
+		}
+	}
+	visit(root)
+	for _, name := range [...]string{"Envelope", "Header", "Body", "Security", "UsernameToken", "Username", "Password", "RequestSecurityToken"} {
+		if count[name] > 1 {
+			return bad(faultRequest, "%d elements %s", count[name], name)
+		}
+	}
+	return nil
 }
 
 // headers are the blocks that are known, each at most once.
