@@ -242,7 +242,7 @@ func (g *rig) post(form url.Values, edit ...func(*http.Request)) error {
 	return g.handler.Serve(httptest.NewRecorder(), r)
 }
 
-// send sends a message by both bindings in turn and returns both errors.
+// redirect is the query that carries a message.
 func redirect(message string, more ...string) string {
 	return "SAMLRequest=" + url.QueryEscape(deflated(message)) + strings.Join(more, "")
 }
@@ -321,15 +321,12 @@ func signedXML(t testing.TB, p *pair, message string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	children := signed.ChildElements()
-	signature := children[len(children)-1]
-	signed.RemoveChild(signature)
-	signed.InsertChildAt(children[0].Index()+1, signature)
 	out, err := etree.NewDocumentWithRoot(signed).WriteToString()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return out
+	start, end := strings.Index(out, "<ds:Signature"), strings.Index(out, "</ds:Signature>")+len("</ds:Signature>")
+	return strings.Replace(out[:start]+out[end:], "</saml:Issuer>", "</saml:Issuer>"+out[start:end], 1)
 }
 
 // tokens returns how many tokens left.
@@ -430,4 +427,30 @@ func (g *rig) nothing(t testing.TB) {
 	if len(g.answers)+len(g.handed)+len(g.begun) != 0 {
 		t.Errorf("%d answers, %d handed, %d begun; want nothing", len(g.answers), len(g.handed), len(g.begun))
 	}
+}
+
+// raw sends a query that need not be one.
+func (g *rig) raw(query string) {
+	r := httptest.NewRequest(http.MethodGet, address, nil)
+	r.URL.RawQuery = query
+	_ = g.handler.Serve(httptest.NewRecorder(), r)
+}
+
+// initiate begins a sign-in here, through the edge.
+func (g *rig) initiate(query string) error {
+	g.t.Helper()
+	var got error
+	edge, err := web.New(web.Config{Trust: web.Trust{Hosts: []string{"sts.contoso.test"}}, Pages: errorPage(func(e *federation.Error) { got = e })}, g.handler)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	edge.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "https://sts.contoso.test/adfs/ls/IdpInitiatedSignOn.aspx?"+query, nil))
+	return got
+}
+
+// errorPage notes the error that would be shown.
+type errorPage func(*federation.Error)
+
+func (f errorPage) Error(_ http.ResponseWriter, _ *http.Request, _ *web.Info, e *federation.Error) {
+	f(e)
 }
