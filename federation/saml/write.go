@@ -86,41 +86,39 @@ func signatureSize(signer *token.Signer) int {
 	return 1400 + base64.StdEncoding.EncodedLen(len(signer.Certificate().Raw))
 }
 
-// undeclared is what the token writer adds outside of the canonical form: the
-// declaration of a prefix that only a value uses. No value can hold it, since
-// every quotation mark in one is escaped.
-var undeclared = []byte(` xmlns:tn="http://www.w3.org/2001/XMLSchema"`)
-
-var lineFeed = []byte("&#xA;")
+// The two ways in which an assertion of the token writer differs from its
+// canonical form, see [xmlsec.Writer]: the declaration of a prefix that only a
+// value uses, inside of a tag, and line feeds of text, written as references.
+var (
+	undeclared = []byte(` xmlns:tn="http://www.w3.org/2001/XMLSchema"`)
+	lineFeed   = []byte("&#xA;")
+)
 
 // canonical returns the exclusive canonical form of an assertion of the token
-// writer, which differs from it in two ways that [xmlsec.Writer] names: the
-// declaration above, and line feeds of text, which are written as references. In
-// attribute values the reference is the canonical form.
+// writer. Text and tags are told apart: text may hold the declaration as words,
+// and in attribute values the reference is the canonical form. A tag holds the
+// declaration as markup only, since quotation marks in its values are escaped.
 func canonical(assertion []byte) []byte {
-	if bytes.Contains(assertion, undeclared) {
-		assertion = bytes.ReplaceAll(assertion, undeclared, nil)
-	}
-	if !bytes.Contains(assertion, lineFeed) {
+	if !bytes.Contains(assertion, undeclared) && !bytes.Contains(assertion, lineFeed) {
 		return assertion
 	}
 	out := make([]byte, 0, len(assertion))
 	for len(assertion) > 0 {
-		i := bytes.IndexByte(assertion, '<') // text up to the next tag
+		i := bytes.IndexByte(assertion, '<')
 		if i < 0 {
 			i = len(assertion)
 		}
 		out = append(out, bytes.ReplaceAll(assertion[:i], lineFeed, []byte("\n"))...)
 		assertion = assertion[i:]
 		end := tagEnd(assertion)
-		out = append(out, assertion[:end]...)
+		out = append(out, bytes.ReplaceAll(assertion[:end], undeclared, nil)...)
 		assertion = assertion[end:]
 	}
 	return out
 }
 
 // tagEnd returns where the tag at the start of b ends: behind the first > that is
-// not inside quotation marks.
+// not inside of quotation marks.
 func tagEnd(b []byte) int {
 	quoted := false
 	for i, c := range b {
