@@ -83,7 +83,7 @@ type faults struct {
 }
 
 func (f *faults) add(field, format string, args ...any) {
-	f.list = append(f.list, Fault{Field: f.place + field, Message: fmt.Sprintf(format, args...)})
+	f.list = append(f.list, Fault{Field: strings.TrimSuffix(f.place+field, "."), Message: fmt.Sprintf(format, args...)})
 }
 
 // word adds a fault unless value is one of the known words.
@@ -165,7 +165,7 @@ func (r *Rule) checkSource(f *faults, full string) {
 		}
 	}
 	if sources != 1 {
-		f.add("type", "needs exactly one source of its value: attribute, constant, groups or all_groups")
+		f.add("", "needs exactly one source of its value: attribute, constant, groups or all_groups")
 	}
 	if names := naming(full); names && (r.Constant != "" || len(r.Groups) > 0 || r.AllGroups != "") {
 		f.add("type", "names the person, so that one value for several people would let them act as each other: write attribute:")

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/url"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -85,6 +86,11 @@ func naming(uri string) bool {
 	}
 }
 
+// Decides reports whether parties find people or their rights by a claim type.
+func Decides(uri string) bool {
+	return naming(uri) || uri == shortTypes["role"] || uri == shortTypes["group"] || uri == shortTypes["groupsid"]
+}
+
 // attributeOf is an attribute that rules may name.
 type attributeOf struct {
 	name string // as Active Directory spells it
@@ -143,6 +149,16 @@ func AttributeNames() []string {
 	}
 	sort.Strings(names)
 	return names
+}
+
+// SelfWritten reports whether people may write an attribute of their own account
+// in a domain whose permissions are AD's defaults (property sets Personal
+// Information and Web Information, granted to SELF): nothing that decides about
+// rights should follow from it.
+func SelfWritten(name string) bool {
+	return slices.Contains(strings.Fields(`c co facsimiletelephonenumber homephone info initials ipphone l mobile othertelephone
+		personaltitle physicaldeliveryofficename postalcode postofficebox preferredlanguage st street streetaddress telephonenumber
+		url wwwhomepage`), strings.ToLower(name))
 }
 
 // secret reports whether a lower-case attribute name is one that holds passwords,

@@ -26,6 +26,9 @@ func needsOf(cfg *config.Config) needs {
 		rules := cfg.RelyingParties[i].Rules()
 		attributes, groups := rules.Needs()
 		n.attributes = append(n.attributes, attributes...)
+		if cfg.RelyingParties[i].Protocol == "saml" {
+			n.attributes = append(n.attributes, "mail") // a request may ask for it as the name identifier
+		}
 		n.groups = n.groups || groups
 	}
 	slices.Sort(n.attributes)
@@ -70,7 +73,7 @@ func NamedGroups(cfg *config.Config) []claims.NamedGroup {
 	seen := map[string]bool{}
 	var list []claims.NamedGroup
 	for i := range cfg.RelyingParties {
-		rules := cfg.RelyingParties[i].Rules()
+		rules := cfg.RelyingParties[i].WrittenRules() // presets name no groups
 		for _, g := range rules.NamedGroups() {
 			if k := strings.ToLower(g.Value); !seen[k] {
 				seen[k] = true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"sallyport/authn"
@@ -34,21 +35,10 @@ type Trial struct {
 // it is empty. It is for an app that is not started; the token is signed for its
 // size and thrown away. The password is wiped.
 func (a *App) Try(ctx context.Context, name string, pw *authn.Password, party string) (*Trial, error) {
-	parties := a.live.Load().parties
-	rp := parties.ByKey(party)
-	if rp == nil {
-		rp = parties.ByIdentifier(party)
-	}
-	all := parties.All()
-	if party == "" {
-		rp = all[0]
-	}
-	if rp == nil {
-		keys := make([]string, len(all))
-		for i, p := range all {
-			keys[i] = p.Key
-		}
-		return nil, fmt.Errorf("no relying party is called %q: there are %s", party, strings.Join(keys, ", "))
+	l := a.live.Load()
+	rp, protocol, err := l.find(party)
+	if err != nil {
+		return nil, err
 	}
 	if err := a.directory.Start(ctx); err != nil {
 		return nil, fmt.Errorf("directory: %w", err)
@@ -57,6 +47,9 @@ func (a *App) Try(ctx context.Context, name string, pw *authn.Password, party st
 		a.readPolicy(ctx, d.Name)
 	}
 	t := &Trial{Party: rp}
+	if protocol == "saml" {
+		t.Warnings = append(t.Warnings, "the name identifier of a SAML 2.0 party follows its request and saml.name_id_format; what is shown is that of unspecified")
+	}
 	t.Result = a.passwords.Verify(ctx, authn.Attempt{Protocol: "cli", Party: rp.Identifiers[0], Client: netip.IPv6Loopback()}, authn.Credentials{Name: name, Password: pw})
 	if t.Result.Account != nil {
 		if w := claims.AnchorWarning(t.Result.Account); w != "" {
@@ -69,9 +62,8 @@ func (a *App) Try(ctx context.Context, name string, pw *authn.Password, party st
 	if t.Result.Reason != authn.Accepted {
 		return t, nil
 	}
-	l := a.live.Load()
 	t.Assertion, t.Steps, t.Refused = l.claims.Explain(ctx,
-		&federation.SignInRequest{Protocol: "wsfed", Party: rp, Realm: rp.Identifiers[0], ReplyTo: rp.ReplyURLs[0]},
+		&federation.SignInRequest{Protocol: protocol, Party: rp, Realm: rp.Identifiers[0], ReplyTo: rp.ReplyURLs[0]},
 		&federation.Subject{Account: t.Result.Account, Method: authn.MethodPassword, AuthenticatedAt: t.Result.At, SessionStarted: t.Result.At})
 	if t.Refused == nil {
 		signed, err := l.signer.AppendAssertion(nil, t.Assertion)
@@ -81,4 +73,23 @@ func (a *App) Try(ctx context.Context, name string, pw *authn.Password, party st
 		t.TokenSize = len(signed)
 	}
 	return t, nil
+}
+
+// find returns the party of either protocol with that key or identifier, the
+// first one for an empty name.
+func (l *live) find(name string) (rp *federation.RelyingParty, protocol string, err error) {
+	var keys []string
+	for _, p := range l.parties.All() {
+		if name == "" || name == p.Key || slices.Contains(p.Identifiers, name) {
+			return p, "wsfed", nil
+		}
+		keys = append(keys, p.Key)
+	}
+	for _, p := range l.saml.All() {
+		if name == "" || name == p.Key || slices.Contains(p.Identifiers, name) {
+			return &p.RelyingParty, "saml", nil
+		}
+		keys = append(keys, p.Key)
+	}
+	return nil, "", fmt.Errorf("no relying party is called %q: there are %s", name, strings.Join(keys, ", "))
 }

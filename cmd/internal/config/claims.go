@@ -83,14 +83,13 @@ var groupValueType = reflect.TypeFor[GroupValue]()
 
 // Rules returns the party's rules, those of its preset first.
 func (rp *RelyingParty) Rules() claims.Rules {
-	return claims.Rules{
-		Claims:      append(claims.Preset(rp.Preset), rp.rules()...),
-		AllowGroups: rp.Access.AllowGroups, DenyGroups: rp.Access.DenyGroups, MaxGroups: rp.MaxGroups,
-	}
+	r := rp.WrittenRules()
+	r.Claims = append(claims.Preset(rp.Preset), r.Claims...)
+	return r
 }
 
-// rules are the rules that stand in the file.
-func (rp *RelyingParty) rules() []claims.Rule {
+// WrittenRules returns the rules that stand in the file.
+func (rp *RelyingParty) WrittenRules() claims.Rules {
 	var list []claims.Rule
 	for _, r := range rp.Claims {
 		rule := claims.Rule{
@@ -101,7 +100,7 @@ func (rp *RelyingParty) rules() []claims.Rule {
 		}
 		list = append(list, rule)
 	}
-	return list
+	return claims.Rules{Claims: list, AllowGroups: rp.Access.AllowGroups, DenyGroups: rp.Access.DenyGroups, MaxGroups: rp.MaxGroups}
 }
 
 // validateRules checks what a party says of claims and access.
@@ -109,7 +108,7 @@ func (c *Config) validateRules(p *problems, key string, rp *RelyingParty) {
 	if rp.Preset != "" {
 		choice(p, key+".preset", rp.Preset, claims.PresetNames())
 	}
-	written := claims.Rules{Claims: rp.rules(), AllowGroups: rp.Access.AllowGroups, DenyGroups: rp.Access.DenyGroups, MaxGroups: rp.MaxGroups}
+	written := rp.WrittenRules()
 	for _, f := range written.Check() {
 		msg := f.Message
 		if near := nearest(f.Value, f.Known); f.Value != "" && near != "" {
@@ -148,4 +147,18 @@ func (c *Config) domainsInWords() string {
 		names = append(names, d.NetBIOS+`\…`)
 	}
 	return "write " + strings.Join(append(names, "a SID"), " or ")
+}
+
+// warnings names rules that decide by what people may write of themselves.
+func (rp *RelyingParty) warnings(p *problems, key string) {
+	const advice = "%s: people may write it of their own account where the directory has its default permissions; decide by groups, or by an attribute that only administrators write"
+	for i, r := range rp.Claims {
+		rule := at(key+".claims", i)
+		if claims.SelfWritten(r.When.Attribute) {
+			p.add(rule+".when.attribute", advice, r.When.Attribute)
+		}
+		if uri, _ := claims.TypeURI(r.Type); claims.SelfWritten(r.Attribute) && claims.Decides(uri) {
+			p.add(rule+".attribute", advice, r.Attribute)
+		}
+	}
 }

@@ -18,6 +18,9 @@ func (c *Config) Warnings() []Problem {
 	if c.Sessions.Store == "redis" && c.Lockout.Instances == 0 {
 		p.add("lockout.instances", "is missing: each instance counts wrong passwords for itself, and two that count as if they were alone can lock accounts in the directory; write how many run")
 	}
+	for i := range c.RelyingParties {
+		c.RelyingParties[i].warnings(p, at("relying_parties", i))
+	}
 	if c.Lockout.Unsafe {
 		p.add("lockout.unsafe", "strangers can lock accounts in the directory from outside")
 	}
