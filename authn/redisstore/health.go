@@ -33,6 +33,7 @@ type health struct {
 	since    time.Time
 	failures int
 	shut     bool
+	full     bool              // the record about a dropped sign-out was written
 	endings  map[string]ending // by record key
 }
 
@@ -102,7 +103,7 @@ func (h *health) probed(err error) (back bool) {
 		h.down = err // the newest reason
 	case h.down != nil:
 		h.log.Info("sessions in Redis are available again", "down_for", time.Since(h.since).Round(time.Millisecond))
-		h.down, h.failures = nil, 0
+		h.down, h.failures, h.full = nil, 0, false
 		return true
 	}
 	return false
@@ -114,6 +115,12 @@ func (h *health) remember(id session.ID, key string, expires time.Time) {
 	defer h.mu.Unlock()
 	if len(h.endings) < maxEnded {
 		h.endings[key] = ending{id, expires}
+		return
+	}
+	if !h.full {
+		h.full = true
+		h.log.Error("a sign-out could not be kept while Redis is down: too many are waiting; this is said once for each outage",
+			"waiting", len(h.endings))
 	}
 }
 

@@ -98,6 +98,9 @@ func (a *App) readPolicy(ctx context.Context, domain string) bool {
 	if err != nil {
 		a.log.Debug("lockout policy of the domain cannot be read", "domain", domain, "error", err)
 		a.gate.SetPolicy(domain, nil)
+		if a.unread(domain) {
+			a.setPolicyProblem(domain, policyUnread, nil)
+		}
 		return false
 	}
 	policy := &lockout.Policy{Threshold: p.Threshold, Window: p.Window, Duration: p.Duration}
@@ -105,6 +108,17 @@ func (a *App) readPolicy(ctx context.Context, domain string) bool {
 	a.gate.SetPolicy(domain, policy)
 	a.setPolicyProblem(domain, advice, err)
 	return true
+}
+
+// policyUnread is said until a domain's lockout policy has been read once.
+const policyUnread = "the domain's lockout policy has not been read yet; until then an account may have 3 wrong passwords (lockout.lowest_ad_threshold states a lower one)"
+
+// unread reports whether a domain's lockout policy has never been read.
+func (a *App) unread(domain string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	said, known := a.policyProblems[domain]
+	return !known || said == policyUnread
 }
 
 // setPolicyProblem keeps what the lockout settings are told for readiness, and
