@@ -53,6 +53,8 @@ func (d *Demo) Check(ctx context.Context, w io.Writer) bool {
 		{"nobody", "no such account", d.checkUnknown},
 		{"alice", "asked again (prompt=login)", d.checkAgain},
 		{"alice", "token changed on the way", d.checkTampered},
+		{"alice", "SAML 2.0", d.checkSAML},
+		{"alice", "SAML 2.0, response changed", d.checkTamperedSAML},
 		{"alice", "WS-Trust, no browser", d.checkActive},
 		{"others", "WS-Trust, refused", d.checkActiveRefusals},
 	} {

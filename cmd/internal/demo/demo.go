@@ -185,7 +185,7 @@ tls: {certificate_file: tls.pem, key_file: tls-key.pem}
 networks: {inside: [127.0.0.0/8]}
 microsoft365:
   domains:
-    - {name: %[3]s, issuer: %[4]q}
+    - {name: %[3]s, issuer: %[4]q, protocol: saml}
   reply_urls: [%[5]q]
 directory:
   allow_bare_names: true

@@ -70,6 +70,10 @@ func (s *Sim) takeName(w http.ResponseWriter, r *http.Request) {
 		})
 		return
 	}
+	if r.PostFormValue("protocol") == "saml" {
+		s.postSAML(w, d, r.PostFormValue("prompt") == "login")
+		return
+	}
 	target, err := s.authURL(d, upn, r.PostFormValue("prompt") == "login", r.PostFormValue("mfa") == "1")
 	if err != nil {
 		s.render(w, http.StatusInternalServerError, "name", map[string]any{"Problem": err.Error()})
@@ -105,6 +109,10 @@ func (s *Sim) judgeForm(v *Verdict, form url.Values) {
 			v.Code, v.Why = "AADSTS20012", "field "+name+" stands several times"
 			return
 		}
+	}
+	if form.Has("SAMLResponse") && !form.Has("wa") {
+		s.judgeSAML(v, form)
+		return
 	}
 	if form.Get("wa") != "wsignin1.0" {
 		v.Code, v.Why = "AADSTS20012", "wa is not wsignin1.0"

@@ -92,7 +92,8 @@ type judge struct {
 
 	rstr, assertion *etree.Element // rstr is nil for an assertion without its frame
 	domain          Domain
-	active          bool // from the token endpoint
+	outer           string // the issuer of a SAML 2.0 response
+	active          bool   // from the token endpoint
 }
 
 // step is one rule.
@@ -199,7 +200,12 @@ func (j *judge) signature() error {
 	if kids[len(kids)-1] != sigs[0] {
 		return refuse("AADSTS50006", "the signature is not the last child of a SAML 1.1 assertion")
 	}
-	if err := signatureShape(sigs[0], j.assertion.SelectAttrValue("AssertionID", "")); err != nil {
+	return j.verify(sigs[0], "AssertionID")
+}
+
+// verify checks the assertion's own signature.
+func (j *judge) verify(sig *etree.Element, idAttribute string) error {
+	if err := signatureShape(sig, j.assertion.SelectAttrValue(idAttribute, "")); err != nil {
 		return err
 	}
 	var slots []*x509.Certificate
@@ -213,7 +219,7 @@ func (j *judge) signature() error {
 		}
 	}
 	ctx := dsig.NewDefaultValidationContext(&dsig.MemoryX509CertificateStore{Roots: slots})
-	ctx.IdAttribute = "AssertionID"
+	ctx.IdAttribute = idAttribute
 	ctx.Clock = dsig.NewFakeClockAt(j.now)
 	parent, err := etreeutils.NSBuildParentContext(j.assertion)
 	if err != nil {
@@ -223,7 +229,7 @@ func (j *judge) signature() error {
 	if err != nil {
 		return refuse("AADSTS50006", "namespaces: %v", err)
 	}
-	cert, err := embeddedCertificate(sigs[0])
+	cert, err := embeddedCertificate(sig)
 	if err != nil {
 		return err
 	}
@@ -247,11 +253,11 @@ func (j *judge) signature() error {
 func signatureShape(sig *etree.Element, id string) error {
 	si := child(sig, nsDS, "SignedInfo")
 	if si == nil || id == "" {
-		return refuse("AADSTS50006", "SignedInfo or AssertionID is missing")
+		return refuse("AADSTS50006", "SignedInfo or the id is missing")
 	}
 	refs := children(si, nsDS, "Reference")
 	if len(refs) != 1 || refs[0].SelectAttrValue("URI", "") != "#"+id {
-		return refuse("AADSTS50006", "the signature does not reference the assertion by its AssertionID")
+		return refuse("AADSTS50006", "the signature does not reference the assertion by its id")
 	}
 	var transforms []string
 	if t := child(refs[0], nsDS, "Transforms"); t != nil {

@@ -33,8 +33,13 @@ pre{overflow:auto;background:var(--page);padding:.75rem;border-radius:6px;font-s
 <form method="post" action="/"><label for="loginfmt">User name</label>
 <input id="loginfmt" name="loginfmt" type="text" autocomplete="username" autocapitalize="none" spellcheck="false" value="{{.Name}}" autofocus required>
 <label class="row"><input type="checkbox" name="prompt" value="login"> Ask for the password again (prompt=login)</label>
+<label class="row"><input type="checkbox" name="protocol" value="saml"> Sign in over SAML 2.0 (as for a domain with preferredAuthenticationProtocol saml)</label>
 <button type="submit">Next</button></form>
 {{with .Hint}}<h2>Accounts of this demo</h2>{{range .}}<div class="soft">{{.}}</div>{{end}}{{end}}{{template "end" .}}{{end}}
+
+{{define "samlrequest"}}{{template "top" .}}<h1>Over to your organisation</h1>
+<form method="post" action="{{.Action}}"><input type="hidden" name="SAMLRequest" value="{{.Request}}"><input type="hidden" name="RelayState" value="{{.RelayState}}">
+<button type="submit">Continue</button></form>{{template "end" .}}{{end}}
 
 {{define "refused"}}{{template "top" .}}<h1>Sorry, but we’re having trouble signing you in</h1>
 <p><b class="bad" id="code">{{.V.Code}}</b>: <span id="why">{{.V.Why}}</span></p>
@@ -52,7 +57,7 @@ pre{overflow:auto;background:var(--page);padding:.75rem;border-radius:6px;font-s
 <details><summary>The assertion</summary><pre>{{.V.Token}}</pre></details>{{template "end" .}}{{end}}`
 
 func (s *Sim) render(w http.ResponseWriter, status int, name string, data map[string]any) {
-	titles := map[string]string{"name": "Sign in", "refused": "Sign-in refused", "portal": "Signed in"}
+	titles := map[string]string{"name": "Sign in", "refused": "Sign-in refused", "portal": "Signed in", "samlrequest": "Sign in"}
 	data["Banner"], data["Title"] = s.banner, titles[name]+" · stand-in of Microsoft 365"
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
