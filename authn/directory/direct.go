@@ -94,8 +94,8 @@ func (c *conn) sendBind(name string, password []byte) error {
 	return judge(got[0])
 }
 
-// sendSearch is one search request with its entries and go-ldap's verdict.
-// References are left out: they are never followed.
+// sendSearch is one search request with its entries, and go-ldap's reading of a
+// refusal. References are left out: they are never followed.
 func (c *conn) sendSearch(req *ldap.SearchRequest) (*ldap.SearchResult, error) {
 	request, err := searchRequest(c.nextID(), req)
 	if err != nil {
@@ -119,6 +119,9 @@ func (c *conn) sendSearch(req *ldap.SearchRequest) (*ldap.SearchResult, error) {
 			}
 			res.Entries = append(res.Entries, e)
 		case opSearchDone:
+			if code, _, err := parseResult(m.body); err == nil && code == 0 {
+				return res, nil
+			}
 			return res, judge(raw)
 		}
 	}

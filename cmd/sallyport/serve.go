@@ -54,6 +54,7 @@ func serve(cfg *config.Config) error {
 	signal.Notify(term, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(term)
 
+	app.UseMemory()
 	a, err := app.New(cfg, app.Options{Version: release()})
 	if err != nil {
 		return err

@@ -39,7 +39,7 @@ type Config struct {
 	Retry time.Duration
 	// Gather is how long a write waits for more events while events come together,
 	// so that they share an fsync; an event that comes alone is written at once.
-	// Default 5ms, negative: never.
+	// Default 8ms, negative: never.
 	Gather     time.Duration
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
@@ -72,7 +72,7 @@ func New(cfg Config) (*Log, error) {
 		cfg.Retry = time.Second
 	}
 	if cfg.Gather == 0 {
-		cfg.Gather = 5 * time.Millisecond
+		cfg.Gather = 8 * time.Millisecond
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

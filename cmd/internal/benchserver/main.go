@@ -79,6 +79,7 @@ func run() error {
 		return err
 	}
 	weighed := &weighedSigner{Signer: key.Signer}
+	app.UseMemory()
 	gateway, err := app.New(cfg, app.Options{
 		Version: "bench", Key: &certs.Key{Signer: weighed, Certificate: key.Certificate, ID: key.ID},
 		Logger: slog.New(slog.NewJSONHandler(io.Discard, nil)), // records are made, the disk is not part of the measure

@@ -139,7 +139,13 @@ func (p *HandOver) Validate() error {
 // postable reports whether a browser posts a hidden field's value as it stands here:
 // CR LF comes back, a lone CR or LF comes back as both (HTML, form submission).
 func postable(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsAny(strings.ReplaceAll(s, "\r\n", ""), "\x00\r\n")
+	if strings.IndexByte(s, '\n') >= 0 || strings.IndexByte(s, '\r') >= 0 {
+		s = strings.ReplaceAll(s, "\r\n", "")
+		if strings.ContainsAny(s, "\r\n") {
+			return false
+		}
+	}
+	return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0
 }
 
 // notInURL are the characters that RFC 3986 does not allow unescaped. html/template
