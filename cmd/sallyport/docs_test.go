@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"sallyport/authn/redisstore"
+	"sallyport/cmd/internal/config"
+	"sallyport/federation/claims"
 )
 
 func doc(t *testing.T, name string) string {
@@ -48,6 +50,25 @@ func TestPagesNameOnlyCommandsThatExist(t *testing.T) {
 			if !known[m[1]] {
 				t.Errorf("%s: there is no command %q", n, m[1])
 			}
+		}
+	}
+}
+
+func TestPageOnPartiesShowsSettingsThatAreGood(t *testing.T) {
+	minimal, err := os.ReadFile("../../deploy/sallyport.minimal.yaml")
+	must(t, err)
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(doc(t, "parties.md"), -1)
+	if len(blocks) < 2 {
+		t.Fatalf("%d examples", len(blocks))
+	}
+	for i, b := range blocks {
+		if _, err := config.Parse("example", append(minimal[:len(minimal):len(minimal)], b[1]...)); err != nil {
+			t.Errorf("example %d: %v", i+1, err)
+		}
+	}
+	for _, n := range append(claims.TypeNames(), claims.PresetNames()...) {
+		if !strings.Contains(doc(t, "parties.md"), n) {
+			t.Errorf("deploy/docs/parties.md does not name %s", n)
 		}
 	}
 }
