@@ -54,7 +54,8 @@ func (a *authority) pool() *x509.CertPool {
 	return p
 }
 
-// issue makes a server certificate and writes it as tls.pem and tls-key.pem.
+// issue makes a server certificate and writes it as tls.pem and tls-key.pem,
+// and the authority's own as ca.pem, for clients of one's own.
 func (a *authority) issue(host, dir string) (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -73,7 +74,8 @@ func (a *authority) issue(host, dir string) (tls.Certificate, error) {
 	}
 	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
-	for name, content := range map[string][]byte{"tls.pem": certPEM, "tls-key.pem": keyPEM} {
+	caPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
+	for name, content := range map[string][]byte{"tls.pem": certPEM, "tls-key.pem": keyPEM, "ca.pem": caPEM} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			return tls.Certificate{}, err
 		}

@@ -20,6 +20,8 @@ const (
 	methodText  = "urn:oasis:names:tc:SAML:1.0:am:password"
 	// tenantID names the stand-in's only tenant.
 	tenantID = "7f0c1c5e-6d6a-4f0e-9a43-d0c0ffee0001"
+	// tokenIssuer is what clients hold against the authority that they asked.
+	tokenIssuer = "https://login.microsoftonline.com/" + tenantID + "/v2.0"
 )
 
 // active adds the routes. Clients spell userrealm in two ways.
@@ -35,7 +37,7 @@ func (s *Sim) active(m *http.ServeMux) {
 	m.HandleFunc("GET /{tenant}/v2.0/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
 		a := s.authority()
 		reply(w, http.StatusOK, map[string]any{
-			"issuer": a + "/v2.0", "authorization_endpoint": a + "/oauth2/v2.0/authorize", "token_endpoint": a + "/oauth2/v2.0/token",
+			"issuer": tokenIssuer, "authorization_endpoint": a + "/oauth2/v2.0/authorize", "token_endpoint": a + "/oauth2/v2.0/token",
 			"jwks_uri": a + "/discovery/v2.0/keys", "device_authorization_endpoint": a + "/oauth2/v2.0/devicecode",
 		})
 	})
@@ -94,7 +96,7 @@ func (s *Sim) takeAssertion(w http.ResponseWriter, r *http.Request) {
 	}
 	now := v.At.Unix()
 	id := map[string]any{
-		"aud": r.PostForm.Get("client_id"), "iss": s.authority() + "/v2.0", "iat": now, "nbf": now, "exp": now + 3600, "ver": "2.0",
+		"aud": r.PostForm.Get("client_id"), "iss": tokenIssuer, "iat": now, "nbf": now, "exp": now + 3600, "ver": "2.0",
 		"tid": tenantID, "oid": v.ImmutableID, "sub": v.ImmutableID, "preferred_username": v.UPN, "name": v.DisplayName,
 	}
 	reply(w, http.StatusOK, map[string]any{

@@ -23,6 +23,7 @@ packages() {
 /usr/bin/gcc gcc
 /usr/bin/git git
 LIST
+  python3 -c 'import ensurepip' 2>/dev/null || echo "/usr/share/doc/python3-venv/copyright python3-venv"
   command -v node >/dev/null || echo "/usr/bin/node nodejs"
   command -v npm >/dev/null || echo "/usr/bin/npm npm"
 }
