@@ -85,7 +85,11 @@ func profiles(ctx context.Context, g *gateway, p plan) (err error) {
 		return err
 	}
 	defer b.close()
-	for name, step := range map[string]func(context.Context, *round) error{"session": b.sessionStep, "password": b.passwordStep} {
+	for _, kind := range []struct {
+		name string
+		step func(context.Context, *round) error
+	}{{"session", b.sessionStep}, {"password", b.passwordStep}} {
+		name, step := kind.name, kind.step
 		file, err := filepath.Abs(p.profile + "." + name)
 		if err != nil {
 			return err

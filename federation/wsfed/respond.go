@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"sallyport/federation"
 	"sallyport/federation/token"
@@ -25,6 +26,10 @@ type Responder struct {
 	Signer func() *token.Signer
 }
 
+// scratch holds buffers in which tokens are written, wiped after use: a buffer of
+// its own would be the half of what a token takes of memory.
+var scratch = sync.Pool{New: func() any { return new([]byte) }}
+
 // Respond implements [federation.Responder]. The fields are those of [MS-MWBF]
 // 2.2.4 in AD FS's order; wctx is there only if the request had one.
 func (r *Responder) Respond(ctx context.Context, req *federation.SignInRequest, sub *federation.Subject) (*federation.Answer, error) {
@@ -40,7 +45,14 @@ func (r *Responder) Respond(ctx context.Context, req *federation.SignInRequest, 
 		return nil, err
 	}
 	signer := r.Signer()
-	wresult, err := signer.AppendRSTR(nil, a)
+	buf := scratch.Get().(*[]byte)
+	written, err := signer.AppendRSTR((*buf)[:0], a)
+	wresult := string(written)
+	if err == nil {
+		clear(written)
+		*buf = written
+	}
+	scratch.Put(buf)
 	if err != nil {
 		problem := federation.ProblemInternal
 		if errors.Is(err, token.ErrCharacter) {
@@ -49,7 +61,7 @@ func (r *Responder) Respond(ctx context.Context, req *federation.SignInRequest, 
 		return nil, federation.Refuse(problem, rp, fmt.Errorf("wsfed: writing the token: %w", err))
 	}
 	fields := make([]federation.Field, 0, 3)
-	fields = append(fields, federation.Field{Name: "wa", Value: signInAction}, federation.Field{Name: "wresult", Value: string(wresult)})
+	fields = append(fields, federation.Field{Name: "wa", Value: signInAction}, federation.Field{Name: "wresult", Value: wresult})
 	if req.HasState {
 		fields = append(fields, federation.Field{Name: "wctx", Value: req.State})
 	}

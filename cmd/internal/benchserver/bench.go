@@ -101,11 +101,16 @@ type bench struct {
 	profiled  *os.File
 }
 
-// profile writes a CPU profile to a file until it is called without one.
+// profile writes a CPU profile to a file until it is called without one; then the
+// allocations since the start of the process go to a file beside it.
 func (b *bench) profile(file string) error {
 	if file == "" {
 		pprof.StopCPUProfile()
-		return b.profiled.Close()
+		allocations, err := os.Create(b.profiled.Name() + ".allocs")
+		if err != nil {
+			return err
+		}
+		return errors.Join(pprof.Lookup("allocs").WriteTo(allocations, 0), allocations.Close(), b.profiled.Close())
 	}
 	var err error
 	if b.profiled, err = os.Create(file); err != nil {
