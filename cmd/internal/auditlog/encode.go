@@ -82,17 +82,24 @@ func field(buf []byte, name, value string) []byte {
 	return text(append(buf, name...), value)
 }
 
-// text adds a string. Nearly all are plain ASCII and stand as they are; the rest
-// goes through encoding/json, and characters that a terminal would hide or obey
-// become escapes, which mean the same.
+// text adds a string. Nearly all are plain ASCII and stand as they are, but for
+// the backslash of an account's name; the rest goes through encoding/json, and
+// characters that a terminal would hide or obey become escapes, which mean the same.
 func text(buf []byte, s string) []byte {
 	for i := range len(s) {
-		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
+		if c := s[i]; c < ' ' || c >= 0x7f {
 			return special(buf, s)
 		}
 	}
 	buf = append(buf, '"')
-	buf = append(buf, s...)
+	from := 0
+	for i := range len(s) {
+		if s[i] == '"' || s[i] == '\\' {
+			buf = append(append(buf, s[from:i]...), '\\')
+			from = i
+		}
+	}
+	buf = append(buf, s[from:]...)
 	return append(buf, '"')
 }
 

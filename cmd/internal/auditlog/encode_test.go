@@ -34,7 +34,8 @@ func TestEveryFieldOfAnEventIsWrittenAsItsTagSays(t *testing.T) {
 		reflect.ValueOf(&one).Elem().Field(i).Set(v.Field(i))
 		each = append(each, one)
 	}
-	for _, e := range append(each, full, audit.Event{Time: start, Code: audit.TokenIssued, Detail: "a\x00\n\xff\u2028b"}) {
+	for _, e := range append(each, full, audit.Event{Time: start, Code: audit.TokenIssued, Detail: "a\x00\n\xff\u2028b"},
+		audit.Event{Time: start, AccountName: `"CONTOSO\alice\"`, UPN: `\`, Typed: `""`}) {
 		got, err := auditlog.Encode(&e, time.Now)
 		must(t, err)
 		var want bytes.Buffer

@@ -115,6 +115,8 @@ type HandOver struct {
 	// FormActions are the origins that the party redirects through; empty allows
 	// any https address.
 	FormActions []string
+
+	valid bool // Validate was asked and had nothing to say
 }
 
 // ErrFieldValue says that a form cannot carry a value byte for byte: browsers
@@ -122,8 +124,12 @@ type HandOver struct {
 var ErrFieldValue = errors.New("pages: value cannot be posted unchanged by a browser")
 
 // Validate reports what keeps the page from being drawn or from carrying its
-// fields; it is asked before a token counts as issued.
+// fields; it is asked before a token counts as issued. The page does not change
+// after it.
 func (p *HandOver) Validate() error {
+	if p.valid {
+		return nil
+	}
 	u, err := url.Parse(p.Action)
 	if err != nil || u.Host == "" || u.Scheme != "https" || strings.ContainsFunc(p.Action, notInURL) {
 		return fmt.Errorf("pages: hand-over address %q is not an https address", p.Action)
@@ -133,6 +139,7 @@ func (p *HandOver) Validate() error {
 			return fmt.Errorf("%w: field %s", ErrFieldValue, f.Name)
 		}
 	}
+	p.valid = true
 	return nil
 }
 
