@@ -110,6 +110,7 @@ func (r *report) check(ctx context.Context, path string, offline bool, log *slog
 	r.listener(ctx, cfg)
 	r.addresses(ctx, cfg)
 	r.audit(cfg)
+	r.active(cfg)
 	if offline {
 		return
 	}

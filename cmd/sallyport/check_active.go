@@ -1,0 +1,30 @@
+package main
+
+import (
+	"strings"
+
+	"sallyport/cmd/internal/config"
+)
+
+// active says who may sign in without a browser, and what follows from it. Off is
+// no mistake; not knowing what stops working with it would be one.
+func (r *report) active(cfg *config.Config) {
+	const what = "active clients (WS-Trust)"
+	trust := cfg.PublicURL + "/adfs/services/trust/"
+	switch cfg.WSTrust {
+	case "inside":
+		r.add(good, what, "on for networks.inside only: elsewhere MSAL by user name and password, older Office and scripts cannot sign in, "+
+			"nor can people at Windows devices of federated domains get a new primary refresh token by password",
+			"the domain's activeSignInUri is "+trust+"2005/usernamemixed, its metadataExchangeUri "+trust+"mex")
+	case "everywhere":
+		r.add(good, what, "on for everybody; such a sign-in knows no second factor, and the lockout is what holds guessers back",
+			"the domain's activeSignInUri is "+trust+"2005/usernamemixed, its metadataExchangeUri "+trust+"mex")
+	default:
+		stops := []string{
+			"MSAL and ADAL by user name and password (az login -u, PowerShell, scripts)", "Office without modern authentication",
+			"the primary refresh token by password at Windows devices joined to Microsoft Entra ID",
+		}
+		r.add(good, what, "off; without it these do not work: "+strings.Join(stops, "; "),
+			"if some of them are needed, write wstrust: inside or wstrust: everywhere; browsers and modern authentication need neither")
+	}
+}
