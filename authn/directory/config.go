@@ -287,11 +287,12 @@ func validAttribute(s string) bool {
 	}
 	lower := strings.ToLower(s)
 	switch lower {
-	case "", "ntsecuritydescriptor", "tokengroups":
+	case "", "ntsecuritydescriptor":
 		return false
 	}
-	// Whoever may read secrets with the service account must not get them here.
-	for _, part := range []string{"pwd", "passw", "secret", "credential", "keypackage", "laps"} {
+	// Whoever may read secrets with the service account must not get them here; and
+	// tokenGroups lets any search but one of a single object fail.
+	for _, part := range []string{"pwd", "passw", "secret", "credential", "keypackage", "laps", "tokengroup"} {
 		if strings.Contains(lower, part) {
 			return false
 		}

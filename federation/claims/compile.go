@@ -56,26 +56,26 @@ func compile(r *Rules) (*program, error) {
 		p.maxGroups = DefaultMaxGroups
 	}
 	for i := range r.Claims {
-		p.steps = append(p.steps, compileRule(&r.Claims[i]))
+		p.steps = append(p.steps, r.compile(&r.Claims[i]))
 	}
 	return p, nil
 }
 
-func compileRule(r *Rule) step {
-	s := step{text: r.String(), all: r.AllGroups}
-	s.claimType, _ = TypeURI(r.Type)
+func (r *Rules) compile(rule *Rule) step {
+	s := step{text: rule.String(), all: rule.AllGroups}
+	s.claimType, _ = TypeURI(rule.Type)
 	s.naming = naming(s.claimType)
-	for _, m := range r.Match {
+	for _, m := range rule.Match {
 		s.match = append(s.match, newPattern(m))
 	}
 	switch {
-	case r.Attribute != "":
-		s.values, s.source = reader(r.Attribute)
-	case r.Constant != "":
-		constant := []string{r.Constant}
+	case rule.Attribute != "":
+		s.values, s.source = r.reader(rule.Attribute)
+	case rule.Constant != "":
+		constant := []string{rule.Constant}
 		s.values = func(*authn.Account) []string { return constant }
 	}
-	for _, g := range r.Groups {
+	for _, g := range rule.Groups {
 		ref, _ := parseGroup(g.Group)
 		value := g.Value
 		if value == "" {
@@ -83,15 +83,15 @@ func compileRule(r *Rule) step {
 		}
 		s.groups = append(s.groups, groupValue{ref, value})
 	}
-	switch r.Case {
+	switch rule.Case {
 	case "lower":
 		s.fold = strings.ToLower
 	case "upper":
 		s.fold = strings.ToUpper
 	}
-	s.when = condition{in: parseGroups(r.When.MemberOf), notIn: parseGroups(r.When.NotMemberOf), equals: r.When.Equals, network: r.When.Network}
-	if r.When.Attribute != "" {
-		s.when.values, s.when.source = reader(r.When.Attribute)
+	s.when = condition{in: parseGroups(rule.When.MemberOf), notIn: parseGroups(rule.When.NotMemberOf), equals: rule.When.Equals, network: rule.When.Network}
+	if rule.When.Attribute != "" {
+		s.when.values, s.when.source = r.reader(rule.When.Attribute)
 	}
 	return s
 }
@@ -107,8 +107,8 @@ func parseGroups(list []string) []group {
 }
 
 // reader returns how an attribute is read, and its name.
-func reader(name string) (func(*authn.Account) []string, string) {
-	at, _ := knownAttribute(name)
+func (r *Rules) reader(name string) (func(*authn.Account) []string, string) {
+	at, _ := r.attribute(name)
 	if at.of == nil {
 		key := strings.ToLower(at.name)
 		return func(a *authn.Account) []string { return a.Attributes[key] }, at.name

@@ -25,6 +25,9 @@ type Rules struct {
 	// MaxGroups is the most values that a claim may have from groups; zero means
 	// [DefaultMaxGroups]. Who has more gets no token.
 	MaxGroups int
+	// Attributes may be named besides [AttributeNames]: those of a schema extension.
+	// One that [ExtraAttribute] refuses does not count.
+	Attributes []string
 }
 
 // Rule gives one claim. Exactly one of Attribute, Constant, Groups and AllGroups
@@ -78,6 +81,7 @@ func (f *Fault) Error() string { return f.Field + ": " + f.Message }
 
 // faults collects what is wrong below a place.
 type faults struct {
+	rules *Rules
 	place string
 	list  []Fault
 }
@@ -98,7 +102,7 @@ func (f *faults) word(field, value string, known ...string) {
 
 // Check returns everything that is wrong with the rules.
 func (r *Rules) Check() []Fault {
-	f := &faults{}
+	f := &faults{rules: r}
 	for i := range r.Claims {
 		f.place = fmt.Sprintf("claims[%d].", i)
 		r.Claims[i].check(f)
@@ -212,7 +216,7 @@ func (w *When) check(f *faults) {
 }
 
 func (f *faults) attribute(field, name string) {
-	if _, ok := knownAttribute(name); ok {
+	if _, ok := f.rules.attribute(name); ok {
 		return
 	}
 	msg := fmt.Sprintf("%.80q is not an attribute that a claim may carry", name)
@@ -222,7 +226,7 @@ func (f *faults) attribute(field, name string) {
 	case n == "memberof" || n == "tokengroups" || n == "primarygroupid":
 		msg = "is not how groups are told (it lacks nested ones): write all_groups: name, or groups: [...]"
 	}
-	f.list = append(f.list, Fault{Field: f.place + field, Message: msg, Value: name, Known: AttributeNames()})
+	f.list = append(f.list, Fault{Field: f.place + field, Message: msg, Value: name, Known: append(AttributeNames(), f.rules.Attributes...)})
 }
 
 // badText says what is wrong with a value that stands in the settings.
@@ -243,7 +247,7 @@ func badText(s string) string {
 // its groups have to be.
 func (r *Rules) Needs() (attributes []string, groups bool) {
 	need := func(name string) {
-		if at, ok := knownAttribute(name); ok && at.of == nil {
+		if at, ok := r.attribute(name); ok && at.of == nil {
 			attributes = append(attributes, at.name)
 		}
 	}

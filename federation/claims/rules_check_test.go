@@ -83,6 +83,35 @@ func TestI05_RulesCannotClaimHowSomebodySignedIn(t *testing.T) {
 	}
 }
 
+func TestAttributesOfASchemaExtensionMustBeListed(t *testing.T) {
+	rules := claims.Rules{Claims: []claims.Rule{{Type: "urn:x/cost", Attribute: "CONTOSO-costcentre"}}}
+	if list := rules.Check(); len(list) != 1 || list[0].Field != "claims[0].attribute" {
+		t.Errorf("not listed: %v", list)
+	}
+	rules.Attributes = []string{"contoso-CostCentre"}
+	if list := rules.Check(); len(list) != 0 {
+		t.Fatalf("listed: %v", list)
+	}
+	if names, _ := rules.Needs(); !slices.Equal(names, []string{"contoso-CostCentre"}) {
+		t.Errorf("reads %q", names)
+	}
+	sub := member()
+	sub.Account.Attributes["contoso-costcentre"] = []string{"4711"}
+	if a, err := withRules(t, rules, nil).For(t.Context(), intranet(), sub); err != nil || attributesOf(a) != "urn:x|cost=4711\n" {
+		t.Errorf("%v %v", attributesOf(a), err)
+	}
+	for _, name := range []string{"", "*", "a b", "a;binary", "1a", "a=b", "unicodePwd", "ms-Mcs-AdmPwd", "msLAPS-Password", "contosoPasswordHint", "memberOf",
+		"tokenGroups", "tokenGroupsGlobalAndUniversal", "msds-tokenGroupNames", "nTSecurityDescriptor", "mail", strings.Repeat("a", 129)} {
+		if claims.ExtraAttribute(name) == "" {
+			t.Errorf("%q may be listed", name)
+		}
+		listed := claims.Rules{Attributes: []string{name}, Claims: []claims.Rule{{Type: "urn:x/y", Attribute: name}}}
+		if name != "mail" && len(listed.Check()) == 0 {
+			t.Errorf("%q may be read once it is listed", name)
+		}
+	}
+}
+
 func TestNoAttributeThatRulesMayNameHoldsASecret(t *testing.T) {
 	names := claims.AttributeNames()
 	if len(names) < 60 {

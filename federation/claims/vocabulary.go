@@ -135,9 +135,41 @@ var attributes = func() map[string]attributeOf {
 	return m
 }()
 
-func knownAttribute(name string) (attributeOf, bool) {
-	at, ok := attributes[strings.ToLower(name)]
-	return at, ok
+// attribute finds an attribute that the rules may name.
+func (r *Rules) attribute(name string) (attributeOf, bool) {
+	if at, ok := attributes[strings.ToLower(name)]; ok {
+		return at, true
+	}
+	for _, extra := range r.Attributes {
+		if strings.EqualFold(extra, name) && ExtraAttribute(extra) == "" {
+			return attributeOf{name: extra}, true
+		}
+	}
+	return attributeOf{}, false
+}
+
+// ExtraAttribute says why an attribute of a schema extension may not be read for
+// claims, empty when it may.
+func ExtraAttribute(name string) string {
+	lower := strings.ToLower(name)
+	for i, c := range []byte(lower) {
+		if (c < 'a' || c > 'z') && (i == 0 || c != '-' && (c < '0' || c > '9')) {
+			return fmt.Sprintf("%.80q is not the name of one attribute: write its lDAPDisplayName", name)
+		}
+	}
+	_, listed := attributes[lower]
+	switch {
+	case name == "" || len(name) > 128:
+		return fmt.Sprintf("%.80q is not the name of one attribute: write its lDAPDisplayName", name)
+	case listed:
+		return "may be named without this: take it out"
+	case secret(lower):
+		return "may hold a secret, and no secret is ever read for a claim: take it out"
+	case lower == "memberof" || strings.Contains(lower, "tokengroup") || lower == "primarygroupid" || lower == "ntsecuritydescriptor" || lower == "objectclass":
+		return "is no plain fact of a person: take it out"
+	default:
+		return ""
+	}
 }
 
 // AttributeNames returns the attributes that rules may name, in order.

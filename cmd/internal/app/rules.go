@@ -23,7 +23,7 @@ type needs struct {
 func needsOf(cfg *config.Config) needs {
 	var n needs
 	for i := range cfg.RelyingParties {
-		rules := cfg.RelyingParties[i].Rules()
+		rules := cfg.Rules(&cfg.RelyingParties[i])
 		attributes, groups := rules.Needs()
 		n.attributes = append(n.attributes, attributes...)
 		if cfg.RelyingParties[i].Protocol == "saml" {
@@ -62,7 +62,7 @@ func (a *App) holdParties(cfg *config.Config) []string {
 func partyRules(cfg *config.Config) map[string]claims.Rules {
 	rules := make(map[string]claims.Rules, len(cfg.RelyingParties))
 	for i := range cfg.RelyingParties {
-		rules[cfg.RelyingParties[i].Key] = cfg.RelyingParties[i].Rules()
+		rules[cfg.RelyingParties[i].Key] = cfg.Rules(&cfg.RelyingParties[i])
 	}
 	return rules
 }
@@ -73,7 +73,7 @@ func NamedGroups(cfg *config.Config) []claims.NamedGroup {
 	seen := map[string]bool{}
 	var list []claims.NamedGroup
 	for i := range cfg.RelyingParties {
-		rules := cfg.RelyingParties[i].WrittenRules() // presets name no groups
+		rules := cfg.WrittenRules(&cfg.RelyingParties[i]) // presets name no groups
 		for _, g := range rules.NamedGroups() {
 			if k := strings.ToLower(g.Value); !seen[k] {
 				seen[k] = true

@@ -4,9 +4,50 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"time"
 
 	"sallyport/federation/claims"
 )
+
+// RelyingParty is one WS-Federation or SAML 2.0 party.
+type RelyingParty struct {
+	// Key is a short stable name for metrics and logs: a-z, 0-9 and -. Required.
+	Key string `yaml:"key"`
+	// Name is what people read on the sign-in page. Required.
+	Name string `yaml:"name"`
+	// Protocol is wsfed or saml. Default wsfed.
+	Protocol string `yaml:"protocol"`
+	// Identifiers are the exact strings (wtrealm, entityID) that name the party.
+	// Required.
+	Identifiers []string `yaml:"identifiers"`
+	// ReplyURLs are the only addresses that a token is posted to, the first by
+	// default. Required for wsfed; SAML parties list theirs under saml.acs.
+	ReplyURLs []string `yaml:"reply_urls"`
+	// StartURL is where a person can start again. Default: none.
+	StartURL string `yaml:"start_url"`
+	// TokenType is saml11 or saml20. Default saml11 for wsfed, saml20 for saml.
+	TokenType string `yaml:"token_type"`
+	// TokenLifetime is how long a token holds, 5m to 60m. Default 60m.
+	TokenLifetime time.Duration `yaml:"token_lifetime"`
+	// FormActions are the origins that the party passes the browser on to after
+	// the post; with them the page's content security policy names exactly these
+	// and the reply address. Default: any https address.
+	FormActions []string `yaml:"form_actions"`
+	// SAML is what a party with protocol: saml has of its own. Default: none, for
+	// wsfed.
+	SAML SAMLParty `yaml:"saml"`
+	// Preset gives the claims that a well-known party needs: sharepoint, exchange or
+	// dynamics. Rules in claims come on top. Default: none.
+	Preset string `yaml:"preset"`
+	// Claims are rules for what the party is told about a person. Default: UPN, name
+	// (DOMAIN\name) and primary SID, unless there is a preset.
+	Claims []ClaimRule `yaml:"claims"`
+	// Access is who may sign in there. Default: everybody.
+	Access Access `yaml:"access"`
+	// MaxGroups is the most groups that one claim may name; a person with more gets
+	// no token, and the audit record says why. Default 200.
+	MaxGroups int `yaml:"max_groups"`
+}
 
 // ClaimRule is one claim of a party: a type and exactly one source of its values
 // (attribute, constant, groups or all_groups). Rules of one type fill one claim
@@ -81,15 +122,15 @@ type Access struct {
 
 var groupValueType = reflect.TypeFor[GroupValue]()
 
-// Rules returns the party's rules, those of its preset first.
-func (rp *RelyingParty) Rules() claims.Rules {
-	r := rp.WrittenRules()
+// Rules returns a party's rules, those of its preset first.
+func (c *Config) Rules(rp *RelyingParty) claims.Rules {
+	r := c.WrittenRules(rp)
 	r.Claims = append(claims.Preset(rp.Preset), r.Claims...)
 	return r
 }
 
 // WrittenRules returns the rules that stand in the file.
-func (rp *RelyingParty) WrittenRules() claims.Rules {
+func (c *Config) WrittenRules(rp *RelyingParty) claims.Rules {
 	var list []claims.Rule
 	for _, r := range rp.Claims {
 		rule := claims.Rule{
@@ -100,7 +141,10 @@ func (rp *RelyingParty) WrittenRules() claims.Rules {
 		}
 		list = append(list, rule)
 	}
-	return claims.Rules{Claims: list, AllowGroups: rp.Access.AllowGroups, DenyGroups: rp.Access.DenyGroups, MaxGroups: rp.MaxGroups}
+	return claims.Rules{
+		Claims: list, AllowGroups: rp.Access.AllowGroups, DenyGroups: rp.Access.DenyGroups, MaxGroups: rp.MaxGroups,
+		Attributes: c.Directory.ClaimAttributes,
+	}
 }
 
 // validateRules checks what a party says of claims and access.
@@ -108,7 +152,7 @@ func (c *Config) validateRules(p *problems, key string, rp *RelyingParty) {
 	if rp.Preset != "" {
 		choice(p, key+".preset", rp.Preset, claims.PresetNames())
 	}
-	written := rp.WrittenRules()
+	written := c.WrittenRules(rp)
 	for _, f := range written.Check() {
 		msg := f.Message
 		if near := nearest(f.Value, f.Known); f.Value != "" && near != "" {

@@ -44,6 +44,23 @@ func TestBadClaimRulesAreRefusedAtTheirPlace(t *testing.T) {
 	}
 }
 
+func TestAttributesOfASchemaExtensionAreJudged(t *testing.T) {
+	const domains = "directory:\n"
+	for list, want := range map[string]string{
+		"[contoso-CostCentre]": "", "[unicodePwd]": "claim_attributes[0]: may hold a secret", "[a, \"b c\"]": "claim_attributes[1]: \"b c\" is not the name",
+		"[mail]": "may be named without this", "[tokenGroups]": "no plain fact",
+	} {
+		_, err := config.Parse("f", []byte(with(t, url, url+party+"    claims: [{type: \"urn:x/y\", attribute: contoso-costcentre}]\n", domains, domains+"  claim_attributes: "+list+"\n")))
+		got := ""
+		if err != nil {
+			got = err.Error()
+		}
+		if want == "" && err != nil || !strings.Contains(got, want) {
+			t.Errorf("%s: %v, want %q", list, err, want)
+		}
+	}
+}
+
 func TestRulesOfAPartyAreThoseOfItsPresetAndItsOwn(t *testing.T) {
 	c, err := config.Parse("f", []byte(with(t, url, url+party+`    preset: exchange
     claims:
@@ -58,7 +75,7 @@ func TestRulesOfAPartyAreThoseOfItsPresetAndItsOwn(t *testing.T) {
 		Claims:     append(claims.Preset("exchange"), claims.Rule{Type: "role", Groups: []claims.GroupValue{{Group: `CONTOSO\Site Owners`}, {Group: "S-1-5-21-1-2-3-1105", Value: "editors"}}}),
 		DenyGroups: []string{`CONTOSO\Guests`}, MaxGroups: 7,
 	}
-	if diff := cmp.Diff(want, c.RelyingParties[0].Rules()); diff != "" {
+	if diff := cmp.Diff(want, c.Rules(&c.RelyingParties[0])); diff != "" {
 		t.Error(diff)
 	}
 	if len(claims.Preset("exchange")) != 2 {

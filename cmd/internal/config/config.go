@@ -144,6 +144,10 @@ type Directory struct {
 	// LoginAttribute is a further attribute, for example mail, whose value people
 	// may type in the form of an address. It must be indexed. Default: none.
 	LoginAttribute string `yaml:"login_attribute"`
+	// ClaimAttributes are attributes of a schema extension of one's own that claim
+	// rules may name, by their lDAPDisplayName. Default: none; the usual attributes
+	// need not be listed.
+	ClaimAttributes []string `yaml:"claim_attributes"`
 	// CAFile holds the roots (PEM) that the domain controllers' certificates are
 	// verified against. Default: the system's roots. Verification has no switch.
 	CAFile string `yaml:"ca_file"`
@@ -302,46 +306,6 @@ type Lockout struct {
 	// Unsafe accepts a threshold that is not below the directory's, so that
 	// strangers can lock accounts from outside. Default false.
 	Unsafe bool `yaml:"unsafe"`
-}
-
-// RelyingParty is one WS-Federation or SAML 2.0 party.
-type RelyingParty struct {
-	// Key is a short stable name for metrics and logs: a-z, 0-9 and -. Required.
-	Key string `yaml:"key"`
-	// Name is what people read on the sign-in page. Required.
-	Name string `yaml:"name"`
-	// Protocol is wsfed or saml. Default wsfed.
-	Protocol string `yaml:"protocol"`
-	// Identifiers are the exact strings (wtrealm, entityID) that name the party.
-	// Required.
-	Identifiers []string `yaml:"identifiers"`
-	// ReplyURLs are the only addresses that a token is posted to, the first by
-	// default. Required for wsfed; SAML parties list theirs under saml.acs.
-	ReplyURLs []string `yaml:"reply_urls"`
-	// StartURL is where a person can start again. Default: none.
-	StartURL string `yaml:"start_url"`
-	// TokenType is saml11 or saml20. Default saml11 for wsfed, saml20 for saml.
-	TokenType string `yaml:"token_type"`
-	// TokenLifetime is how long a token holds, 5m to 60m. Default 60m.
-	TokenLifetime time.Duration `yaml:"token_lifetime"`
-	// FormActions are the origins that the party passes the browser on to after
-	// the post; with them the page's content security policy names exactly these
-	// and the reply address. Default: any https address.
-	FormActions []string `yaml:"form_actions"`
-	// SAML is what a party with protocol: saml has of its own. Default: none, for
-	// wsfed.
-	SAML SAMLParty `yaml:"saml"`
-	// Preset gives the claims that a well-known party needs: sharepoint, exchange or
-	// dynamics. Rules in claims come on top. Default: none.
-	Preset string `yaml:"preset"`
-	// Claims are rules for what the party is told about a person. Default: UPN, name
-	// (DOMAIN\name) and primary SID, unless there is a preset.
-	Claims []ClaimRule `yaml:"claims"`
-	// Access is who may sign in there. Default: everybody.
-	Access Access `yaml:"access"`
-	// MaxGroups is the most groups that one claim may name; a person with more gets
-	// no token, and the audit record says why. Default 200.
-	MaxGroups int `yaml:"max_groups"`
 }
 
 // SigninPage is the look and the words of the pages. HTML, CSS, script and fonts

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"sallyport/federation/claims"
 )
 
 func (c *Config) validateDirectory(p *problems) {
@@ -30,6 +32,11 @@ func (c *Config) validateDirectory(p *problems) {
 	}
 	if d.AllowBareNames && d.DefaultDomain == "" {
 		p.add("directory.default_domain", "is missing: with several domains, say which one a name without domain belongs to")
+	}
+	for i, name := range d.ClaimAttributes {
+		if msg := claims.ExtraAttribute(name); msg != "" {
+			p.add(at("directory.claim_attributes", i), "%s", msg)
+		}
 	}
 	if d.LoginAttribute != "" && !attribute.MatchString(d.LoginAttribute) {
 		p.add("directory.login_attribute", "%s: write one LDAP attribute name, for example mail", quote(d.LoginAttribute))
