@@ -157,6 +157,7 @@ func (e *Edge) admit(info *Info, req *http.Request) (*http.Request, *Route, *fed
 	info.Client = client
 	info.Inside = certain && contains(t.inside, client)
 	info.CorrelationID = correlation(req)
+	person := t.onBehalf(client, certain, req.Header)
 	hostOK := t.hostAllowed(peer, req.Host, req.Header)
 	if stripForwarding(req.Header) && !contains(t.proxies, peer) {
 		e.noteStray(peer)
@@ -176,6 +177,9 @@ func (e *Edge) admit(info *Info, req *http.Request) (*http.Request, *Route, *fed
 	}
 	if rt != nil {
 		info.Route = rt.Name
+		if rt.OnBehalf {
+			t.standIn(info, person)
+		}
 		if len(vars) > 0 {
 			r = mux.SetURLVars(r, vars)
 		}

@@ -22,6 +22,9 @@ type Info struct {
 	// Client is the person's address: the peer, or the right-most address that is
 	// not a proxy when the peer is a configured proxy.
 	Client netip.Addr
+	// Via is the service that signs the person in in their name, the zero Addr when
+	// there is none; see [Trust].
+	Via netip.Addr
 	// Inside is true when Client is certain and lies in the corporate networks.
 	Inside bool
 	// Framed is true when the browser says that the answer will be shown inside

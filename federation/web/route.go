@@ -41,6 +41,9 @@ type Route struct {
 	// Faults marks a route whose protocol answers 500 whoever is to blame, as SOAP
 	// does: its records then have the level of the problem, not of the status.
 	Faults bool
+	// OnBehalf marks a route on which known services sign people in in their name;
+	// see [Trust].
+	OnBehalf bool
 	// Handler answers.
 	Handler Handler
 }

@@ -37,6 +37,10 @@ type Trust struct {
 	Header ForwardedHeader
 	// Inside are the corporate networks. Empty: nobody is inside.
 	Inside []netip.Prefix
+	// OnBehalf are services that sign people in in their name, without being their
+	// proxy: Exchange Online. They are believed about the person's address on the
+	// routes for it, and may narrow what is granted, never widen it. Empty: nobody.
+	OnBehalf []netip.Prefix
 }
 
 // check returns a normalised copy, or an error that names every bad entry.
@@ -70,6 +74,13 @@ func (t Trust) check() (*trust, error) {
 		}
 		n.inside = append(n.inside, unmapPrefix(p))
 	}
+	for _, p := range t.OnBehalf {
+		if !p.IsValid() || p.Bits() == 0 {
+			problems = append(problems, fmt.Sprintf("service %v would let every client state any address", p))
+			continue
+		}
+		n.onBehalfOf = append(n.onBehalfOf, unmapPrefix(p))
+	}
 	if t.Header > Forwarded {
 		problems = append(problems, fmt.Sprintf("forwarding header %d is not known", t.Header))
 	}
@@ -93,6 +104,7 @@ type trust struct {
 	host            string // the first configured one, all that handlers see
 	hosts           map[string]bool
 	proxies, inside []netip.Prefix
+	onBehalfOf      []netip.Prefix // services, see onBehalf
 	header          ForwardedHeader
 }
 

@@ -124,7 +124,7 @@ func New(cfg Config) (*Handler, error) {
 func (h *Handler) Routes(r *web.Router) {
 	r.Handle(web.Route{Name: routeMex, Path: MexPath, Methods: []string{http.MethodGet}, Handler: h.serveMex})
 	for _, v := range Versions() {
-		r.Handle(web.Route{Name: v.route(), Path: v.Path(), Methods: []string{http.MethodPost}, Body: MaxBody, Faults: true,
+		r.Handle(web.Route{Name: v.route(), Path: v.Path(), Methods: []string{http.MethodPost}, Body: MaxBody, Faults: true, OnBehalf: true,
 			Handler: func(w http.ResponseWriter, r *http.Request) error { return h.serveIssue(w, r, v) }})
 	}
 }

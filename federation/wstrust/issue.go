@@ -174,6 +174,9 @@ func (h *Handler) event(r *http.Request, code audit.Code, rp *federation.Relying
 	if info.Client.IsValid() {
 		e.Client = info.Client.String()
 	}
+	if info.Via.IsValid() {
+		e.Detail = "signed in by " + info.Via.String() + " in their name"
+	}
 	if rp != nil {
 		e.Party = rp.Identifiers[0]
 	}

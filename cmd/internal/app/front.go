@@ -97,7 +97,7 @@ func (a *App) ready() bool {
 }
 
 func trust(cfg *config.Config) web.Trust {
-	t := web.Trust{Hosts: []string{cfg.Host()}, Proxies: cfg.Proxy.Trusted, Inside: cfg.Networks.Inside}
+	t := web.Trust{Hosts: []string{cfg.Host()}, Proxies: cfg.Proxy.Trusted, Inside: cfg.Networks.Inside, OnBehalf: cfg.Proxy.OnBehalf}
 	if cfg.Proxy.Header == "forwarded" {
 		t.Header = web.Forwarded
 	}

@@ -88,6 +88,11 @@ type Proxy struct {
 	// Header is the one header in which they report the client: x-forwarded-for,
 	// or forwarded (RFC 7239). The other one is never read. Default x-forwarded-for.
 	Header string `yaml:"header"`
+	// OnBehalf are services (CIDR) that sign people in in their name by WS-Trust,
+	// which is Exchange Online: the person's address in their X-MS-Forwarded-Client-IP
+	// counts for the lockout and the audit trail. It makes nobody inside. Default:
+	// nobody, and their own address counts.
+	OnBehalf []netip.Prefix `yaml:"on_behalf"`
 	// ProxyProtocol expects a PROXY protocol v2 frame at the start of every
 	// connection from a trusted proxy, before TLS. Default false.
 	ProxyProtocol bool `yaml:"proxy_protocol"`
