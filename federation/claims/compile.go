@@ -19,6 +19,7 @@ type program struct {
 type step struct {
 	text      string // the rule in words, for explanations
 	claimType string
+	format    string // NameFormat of SAML 2.0; empty: a URI
 	naming    bool
 	values    func(*authn.Account) []string // attribute or constant; nil for groups
 	source    string                        // the attribute's name
@@ -63,7 +64,10 @@ func compile(r *Rules) (*program, error) {
 
 func (r *Rules) compile(rule *Rule) step {
 	s := step{text: rule.String(), all: rule.AllGroups}
-	s.claimType, _ = TypeURI(rule.Type)
+	s.claimType, _ = r.name(rule)
+	if rule.NameFormat != "" {
+		s.format = nameFormats + rule.NameFormat
+	}
 	s.naming = naming(s.claimType)
 	for _, m := range rule.Match {
 		s.match = append(s.match, newPattern(m))

@@ -322,7 +322,12 @@ func (r *run) give(s *step, values []string) error {
 		return nil
 	}
 	a := attribute(s.claimType)
-	at := slices.IndexFunc(r.claims, func(c token.Attribute) bool { return c.Name == a.Name && c.Namespace == a.Namespace })
+	if s.format != "" {
+		a = token.Attribute{Name: s.claimType, Format: s.format}
+	}
+	at := slices.IndexFunc(r.claims, func(c token.Attribute) bool {
+		return c.Name == a.Name && c.Namespace == a.Namespace && c.Format == a.Format
+	})
 	added := len(values)
 	if at < 0 {
 		a.Values = values

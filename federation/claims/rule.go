@@ -28,13 +28,20 @@ type Rules struct {
 	// Attributes may be named besides [AttributeNames]: those of a schema extension.
 	// One that [ExtraAttribute] refuses does not count.
 	Attributes []string
+	// SAML20 says that the party's tokens are SAML 2.0, where a claim's name needs no
+	// namespace.
+	SAML20 bool
 }
 
 // Rule gives one claim. Exactly one of Attribute, Constant, Groups and AllGroups
 // is set.
 type Rule struct {
-	// Type is the claim's URI or one of the short names of [TypeNames].
+	// Type is the claim's URI or one of the short names of [TypeNames]; with a
+	// NameFormat any name.
 	Type string
+	// NameFormat is basic or unspecified where a SAML 2.0 party knows an attribute by
+	// a plain name. Empty: a URI.
+	NameFormat string
 	// Attribute is an attribute of the account; each of its values becomes a value.
 	Attribute string
 	// Constant is a value that everybody gets.
@@ -149,12 +156,22 @@ func (r *Rule) check(f *faults) {
 const maxPattern = 512
 
 func (r *Rule) checkType(f *faults) string {
-	full, msg := TypeURI(r.Type)
+	full, msg := f.rules.name(r)
+	if r.NameFormat != "" {
+		f.word("name_format", r.NameFormat, "basic", "unspecified")
+		if !f.rules.SAML20 {
+			f.add("name_format", "is for SAML 2.0 tokens: write token_type: saml20, or take it out and write a URI as type")
+		}
+	}
 	switch {
 	case r.Type == "":
 		f.add("type", "is missing: write the claim's URI, or one of %s", strings.Join(TypeNames(), ", "))
 	case msg != "":
-		f.list = append(f.list, Fault{Field: f.place + "type", Message: msg, Value: r.Type, Known: TypeNames()})
+		fault := Fault{Field: f.place + "type", Message: msg}
+		if r.NameFormat == "" {
+			fault.Value, fault.Known = r.Type, TypeNames()
+		}
+		f.list = append(f.list, fault)
 	case reserved(full) != "":
 		f.add("type", "%s", reserved(full))
 	}

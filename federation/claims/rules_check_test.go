@@ -24,6 +24,13 @@ func TestBadRulesAreRefusedWithAdvice(t *testing.T) {
 		{"type without a name", "claims[0].type", "no name behind a last slash", claims.Rules{Claims: []claims.Rule{{Type: "http://x/y/", Constant: "x"}}}},
 		{"type without a namespace", "claims[0].type", "no name behind a last slash", claims.Rules{Claims: []claims.Rule{{Type: "http://x", Constant: "x"}}}},
 		{"blank in the type", "claims[0].type", "is not a claim type", claims.Rules{Claims: []claims.Rule{{Type: "urn:a b/c", Constant: "x"}}}},
+		{"type without a slash", "claims[0].type", "no name behind a last slash", claims.Rules{Claims: []claims.Rule{{Type: "urn:oid:2.5.4.42", Constant: "x"}}}},
+		{"plain name for SAML 1.1", "claims[0].name_format", "token_type: saml20", claims.Rules{Claims: []claims.Rule{{Type: "title", NameFormat: "basic", Constant: "x"}}}},
+		{"plain name without a format", "claims[0].type", "is not a claim type", claims.Rules{SAML20: true, Claims: []claims.Rule{{Type: "title", Constant: "x"}}}},
+		{"name format", "claims[0].name_format", "write basic, unspecified", claims.Rules{SAML20: true, Claims: []claims.Rule{{Type: "title", NameFormat: "uri", Constant: "x"}}}},
+		{"blank in a plain name", "claims[0].type", "without blanks", claims.Rules{SAML20: true, Claims: []claims.Rule{{Type: "job title", NameFormat: "basic", Constant: "x"}}}},
+		{"I06 constant plain name", "claims[0].type", "names the person", claims.Rules{SAML20: true, Claims: []claims.Rule{{Type: "Mail", NameFormat: "basic", Constant: "x"}}}},
+		{"I06 constant uid", "claims[0].type", "names the person", claims.Rules{SAML20: true, Claims: []claims.Rule{{Type: "urn:oid:0.9.2342.19200300.100.1.1", Constant: "x"}}}},
 		{"no source", "claims[0]", "exactly one source", claims.Rules{Claims: []claims.Rule{{Type: "role"}}}},
 		{"two sources", "claims[0]", "exactly one source", claims.Rules{Claims: []claims.Rule{{Type: "role", Constant: "x", Attribute: "mail"}}}},
 		{"I06 constant name", "claims[0].type", "names the person", claims.Rules{Claims: []claims.Rule{{Type: "upn", Constant: "admin@contoso.test"}}}},
@@ -75,10 +82,13 @@ func TestI05_RulesCannotClaimHowSomebodySignedIn(t *testing.T) {
 		"http://schemas.microsoft.com/claims/multipleauthn", "http://schemas.microsoft.com/claims/MultipleAuthn",
 		"http://schemas.microsoft.com/ws/2008/06/identity/claims/authenticationmethod",
 		"http://schemas.microsoft.com/ws/2008/06/identity/claims/authenticationinstant", "http://schemas.contoso.test/authnmethodsreferences",
+		"urn:x:multipleauthn", "multipleauthn",
 	} {
-		r := claims.Rules{Claims: []claims.Rule{{Type: uri, Constant: "http://schemas.microsoft.com/claims/multipleauthn"}}}
-		if list := r.Check(); len(list) == 0 || !strings.Contains(list[0].Message, "how or where the person signed in") {
-			t.Errorf("%s: %v", uri, list)
+		for _, format := range []string{"", "basic"} {
+			r := claims.Rules{SAML20: true, Claims: []claims.Rule{{Type: uri, NameFormat: format, Constant: "http://schemas.microsoft.com/claims/multipleauthn"}}}
+			if list := r.Check(); len(list) == 0 || !strings.Contains(list[0].Message, "how or where the person signed in") && uri != "multipleauthn" {
+				t.Errorf("%s: %v", uri, list)
+			}
 		}
 	}
 }

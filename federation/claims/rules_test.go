@@ -343,6 +343,29 @@ func TestI03_RulesChangeNothingThatRestrictsTheToken(t *testing.T) {
 	}
 }
 
+func TestNamesOfSAML20AttributesAreAsThePartyKnowsThem(t *testing.T) {
+	e := withRules(t, claims.Rules{SAML20: true, Claims: []claims.Rule{
+		{Type: "urn:oid:2.5.4.42", Attribute: "department"}, {Type: "displayName", NameFormat: "basic", Attribute: "displayName"},
+		{Type: "displayName", NameFormat: "unspecified", Constant: "x"}, {Type: "displayName", NameFormat: "basic", Constant: "y"}, {Type: "upn", Attribute: "userPrincipalName"},
+	}}, nil)
+	req := intranet()
+	req.Party.TokenType = federation.SAML20
+	a, err := e.For(t.Context(), req, member())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const format = "urn:oasis:names:tc:SAML:2.0:attrname-format:"
+	want := []token.Attribute{
+		{Name: "urn:oid:2.5.4.42", Format: format + "uri", Values: []string{"Sales"}},
+		{Name: "displayName", Format: format + "basic", Values: []string{"Alice Example", "y"}},
+		{Name: "displayName", Format: format + "unspecified", Values: []string{"x"}},
+		{Name: claims.TypeUPN, Format: format + "uri", Values: []string{"alice@contoso.test"}},
+	}
+	if diff := cmp.Diff(want, a.Attributes); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestI10_RulesDoNotOutrankTheAccountsState(t *testing.T) {
 	e := withRules(t, claims.Rules{AllowGroups: []string{sidStaff}}, nil)
 	sub := member(sidStaff)

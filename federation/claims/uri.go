@@ -30,11 +30,17 @@ const (
 // FormatUnspecified is the name identifier's format.
 const FormatUnspecified = "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified"
 
+// nameFormats begins the NameFormat of SAML 2.0 attributes (SAML Core 2.0 §8.2).
+const nameFormats = "urn:oasis:names:tc:SAML:2.0:attrname-format:"
+
 // attribute writes a claim as AD FS does: the type is split at its last slash,
 // the right part is the name, the left one the namespace. SAML 2.0 has the whole
 // URI as its name, which [attribute20] makes of it.
 func attribute(claimType string, values ...string) token.Attribute {
 	i := strings.LastIndexByte(claimType, '/')
+	if i < 0 { // of a SAML 2.0 party
+		return token.Attribute{Name: claimType, Values: values}
+	}
 	return token.Attribute{Name: claimType[i+1:], Namespace: claimType[:i], Values: values}
 }
 
@@ -42,7 +48,12 @@ func attribute(claimType string, values ...string) token.Attribute {
 func attribute20(attributes []token.Attribute) {
 	for i := range attributes {
 		a := &attributes[i]
-		a.Name, a.Namespace = a.Namespace+"/"+a.Name, ""
-		a.Format = "urn:oasis:names:tc:SAML:2.0:attrname-format:uri"
+		if a.Format != "" {
+			continue
+		}
+		if a.Namespace != "" {
+			a.Name, a.Namespace = a.Namespace+"/"+a.Name, ""
+		}
+		a.Format = nameFormats + "uri"
 	}
 }

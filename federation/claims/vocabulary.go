@@ -38,10 +38,24 @@ func TypeNames() []string {
 	return names
 }
 
+// name returns the full name of a rule's claim, or what is wrong with it.
+func (r *Rules) name(rule *Rule) (name, problem string) {
+	switch {
+	case rule.NameFormat == "":
+		return typeURI(rule.Type, r.SAML20)
+	case badText(rule.Type) != "" || strings.ContainsFunc(rule.Type, unicode.IsSpace):
+		return "", fmt.Sprintf("%.80q is not a name: write it as the party does, without blanks", rule.Type)
+	default:
+		return rule.Type, ""
+	}
+}
+
 // TypeURI returns the URI of a claim type, or what is wrong with it. SAML 1.1
 // splits it at its last slash, so that there must be one with something on both
 // sides.
-func TypeURI(s string) (uri, problem string) {
+func TypeURI(s string) (uri, problem string) { return typeURI(s, false) }
+
+func typeURI(s string, saml20 bool) (uri, problem string) {
 	if full, ok := shortTypes[s]; ok {
 		return full, ""
 	}
@@ -50,6 +64,8 @@ func TypeURI(s string) (uri, problem string) {
 	switch {
 	case err != nil || u.Scheme == "" || len(s) > maxPattern || strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || r == unicode.ReplacementChar }):
 		return "", fmt.Sprintf("%.80q is not a claim type: write its URI, or one of %s", s, strings.Join(TypeNames(), ", "))
+	case saml20 && slash < 0:
+		return s, ""
 	case slash < 1 || slash == len(s)-1 || strings.HasSuffix(s[:slash], "/"):
 		return "", fmt.Sprintf("%.80q has no name behind a last slash, where SAML 1.1 splits it: write such a URI, for example urn:contoso/tenant", s)
 	}
@@ -60,15 +76,17 @@ func TypeURI(s string) (uri, problem string) {
 // that say how and where somebody signed in are facts of the sign-in: a party, and
 // Microsoft 365 above all, would take them for a second factor.
 func reserved(uri string) string {
-	switch l := strings.ToLower(uri); {
-	case l == strings.ToLower(identity2005+"nameidentifier"):
+	l := strings.ToLower(uri)
+	last := l[strings.LastIndexAny(l, "/:#.")+1:]
+	switch {
+	case last == "nameidentifier" || last == "nameid":
 		return "is the subject of the token, which is always the person's own name: take the rule out"
 	case l == strings.ToLower(TypeImmutableID):
 		return "belongs to Microsoft 365, which gets it without rules: take the rule out"
 	case l == strings.ToLower(TypeMethods), l == strings.ToLower(TypeInside), l == strings.ToLower(TypePersistent),
 		strings.HasPrefix(l, "http://schemas.microsoft.com/ws/2012/01/password"),
-		strings.HasSuffix(l, "/multipleauthn"), strings.HasSuffix(l, "/authenticationmethod"), strings.HasSuffix(l, "/authenticationinstant"),
-		strings.HasSuffix(l, "/authnmethodsreferences"), strings.HasSuffix(l, "/insidecorporatenetwork"):
+		last == "multipleauthn", last == "authenticationmethod", last == "authenticationinstant",
+		last == "authnmethodsreferences", last == "insidecorporatenetwork":
 		return "says how or where the person signed in, which only the sign-in itself can tell: take the rule out"
 	default:
 		return ""
@@ -78,6 +96,10 @@ func reserved(uri string) string {
 // naming reports whether parties know people by a claim type.
 func naming(uri string) bool {
 	switch l := strings.ToLower(uri); l {
+	// Plain names and object identifiers (uid, mail, eduPersonPrincipalName).
+	case "uid", "mail", "email", "user.email", "username", "user", "login", "upn", "userprincipalname", "samaccountname", "eppn", "edupersonprincipalname",
+		"urn:oid:0.9.2342.19200300.100.1.1", "urn:oid:0.9.2342.19200300.100.1.3", "urn:oid:1.3.6.1.4.1.5923.1.1.1.6":
+		return true
 	case strings.ToLower(TypeUPN), strings.ToLower(TypeName), strings.ToLower(TypeUPN365), strings.ToLower(TypePrimarySID),
 		shortTypes["emailaddress"], shortTypes["windowsaccountname"], strings.ToLower("http://schemas.xmlsoap.org/claims/EmailAddress"):
 		return true

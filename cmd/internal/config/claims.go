@@ -59,6 +59,10 @@ type ClaimRule struct {
 	// mobilephone. Claims that say how somebody signed in cannot be given by rules.
 	// Required.
 	Type string `yaml:"type"`
+	// NameFormat is basic or unspecified, for a SAML 2.0 token whose party knows an
+	// attribute by a plain name: type is then that name. Default: type is a URI, such
+	// as urn:oid:2.5.4.42 in SAML 2.0.
+	NameFormat string `yaml:"name_format"`
 	// Attribute is an attribute of the account whose values the claim gets; a wrong
 	// name is answered with the names that there are. windowsAccountName is
 	// NETBIOS\sAMAccountName. Default: none.
@@ -134,7 +138,7 @@ func (c *Config) WrittenRules(rp *RelyingParty) claims.Rules {
 	var list []claims.Rule
 	for _, r := range rp.Claims {
 		rule := claims.Rule{
-			Type: r.Type, Attribute: r.Attribute, Constant: r.Constant, AllGroups: r.AllGroups, Match: r.Match, Case: r.Case, When: claims.When(r.When),
+			Type: r.Type, NameFormat: r.NameFormat, Attribute: r.Attribute, Constant: r.Constant, AllGroups: r.AllGroups, Match: r.Match, Case: r.Case, When: claims.When(r.When),
 		}
 		for _, g := range r.Groups {
 			rule.Groups = append(rule.Groups, claims.GroupValue(g))
@@ -143,7 +147,7 @@ func (c *Config) WrittenRules(rp *RelyingParty) claims.Rules {
 	}
 	return claims.Rules{
 		Claims: list, AllowGroups: rp.Access.AllowGroups, DenyGroups: rp.Access.DenyGroups, MaxGroups: rp.MaxGroups,
-		Attributes: c.Directory.ClaimAttributes,
+		Attributes: c.Directory.ClaimAttributes, SAML20: rp.TokenType == "saml20",
 	}
 }
 
@@ -201,7 +205,11 @@ func (rp *RelyingParty) warnings(p *problems, key string) {
 		if claims.SelfWritten(r.When.Attribute) {
 			p.add(rule+".when.attribute", advice, r.When.Attribute)
 		}
-		if uri, _ := claims.TypeURI(r.Type); claims.SelfWritten(r.Attribute) && claims.Decides(uri) {
+		uri, problem := claims.TypeURI(r.Type)
+		if problem != "" {
+			uri = r.Type
+		}
+		if claims.SelfWritten(r.Attribute) && claims.Decides(uri) {
 			p.add(rule+".attribute", advice, r.Attribute)
 		}
 	}
