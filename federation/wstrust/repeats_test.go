@@ -105,13 +105,19 @@ func TestT03_WithoutAMessageIDTheBytesCountForTenSeconds(t *testing.T) {
 
 func TestT03_OneHundredParallelCopiesAreOneBind(t *testing.T) {
 	clock := now
-	rigs, p := shareOnePeople(t, 2, memory(&clock))
+	t.Run("two instances, one store", func(t *testing.T) { parallelCopies(t, 2, memory(&clock)) })
+	t.Run("one instance, no store", func(t *testing.T) { parallelCopies(t, 1, nil) })
+	t.Run("one instance, the store is down", func(t *testing.T) { parallelCopies(t, 1, down{}) })
+}
+
+func parallelCopies(t *testing.T, instances int, notes wstrust.Notes) {
+	rigs, p := shareOnePeople(t, instances, notes)
 	p.hold = make(chan struct{})
 	body := message{id: "urn:uuid:1", password: "wrong"}.String()
 	var wg sync.WaitGroup
 	codes := make([]string, 100)
 	for i := range codes {
-		wg.Go(func() { codes[i] = subcode(t, rigs[i%2].send(body, 0, outsider)) })
+		wg.Go(func() { codes[i] = subcode(t, rigs[i%instances].send(body, 0, outsider)) })
 	}
 	close(p.hold)
 	wg.Wait()
@@ -121,24 +127,23 @@ func TestT03_OneHundredParallelCopiesAreOneBind(t *testing.T) {
 		}
 	}
 	if p.calls() != 1 {
-		t.Errorf("%d binds for 100 copies on two instances", p.calls())
+		t.Errorf("%d binds for 100 copies", p.calls())
 	}
 }
 
-// broken is a store that is down.
-type broken struct{ calls int }
+// down is a store that is down.
+type down struct{}
 
-func (b *broken) Claim(context.Context, string, string, string, time.Duration) (string, bool, error) {
-	b.calls++
+func (down) Claim(context.Context, string, string, string, time.Duration) (string, bool, error) {
 	return "", false, errors.New("connection refused")
 }
 
-func (b *broken) Amend(context.Context, string, string, string, time.Duration) error {
+func (down) Amend(context.Context, string, string, string, time.Duration) error {
 	return errors.New("connection refused")
 }
 
 func TestT03_WithoutTheStoreEachInstanceRemembersItsOwn(t *testing.T) {
-	for _, notes := range []wstrust.Notes{nil, &broken{}} {
+	for _, notes := range []wstrust.Notes{nil, down{}} {
 		rigs, p := shareOnePeople(t, 1, notes)
 		body := message{id: "urn:uuid:1", password: "wrong"}.String()
 		rigs[0].send(body, 0, outsider)
