@@ -27,6 +27,12 @@ type Flow interface {
 	Begin(w http.ResponseWriter, r *http.Request, req *federation.SignInRequest) error
 	// Hand posts an answer without a token.
 	Hand(w http.ResponseWriter, r *http.Request, rp *federation.RelyingParty, ans *federation.Answer) error
+	// SignedOn returns the person of the browser's session, nil when there is none.
+	SignedOn(w http.ResponseWriter, r *http.Request) (*federation.Subject, error)
+	// End ends the session and returns the parties that know it, as PROTOCOL:KEY.
+	End(w http.ResponseWriter, r *http.Request, out *federation.SignOut) []string
+	// Farewell tells these parties of it, by a page that leads on to out.ReplyTo.
+	Farewell(w http.ResponseWriter, r *http.Request, out *federation.SignOut, parties []string, sub *federation.Subject) error
 }
 
 // Config is what a [Handler] needs.
@@ -114,6 +120,8 @@ func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) error {
 		return h.refused(r, nil, bad(nil, "a response is not expected here"))
 	case xmlsec.Is(root, nsProtocol, "AuthnRequest"):
 		return h.authenticate(w, r, e)
+	case xmlsec.Is(root, nsProtocol, "LogoutRequest"):
+		return h.logout(w, r, e)
 	default:
 		return h.refused(r, nil, bad(nil, "message {%.80s}%.60s is not served", root.NamespaceURI(), root.Tag))
 	}
@@ -121,7 +129,7 @@ func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) error {
 
 // authenticate serves an AuthnRequest, in the order in which trust grows.
 func (h *Handler) authenticate(w http.ResponseWriter, r *http.Request, e *envelope) error {
-	head, p, root, err := h.sender(r.Context(), e)
+	head, p, root, err := h.sender(r.Context(), e, false)
 	if err != nil {
 		return h.refused(r, p, err)
 	}
@@ -146,8 +154,8 @@ func (h *Handler) authenticate(w http.ResponseWriter, r *http.Request, e *envelo
 
 // sender finds out who sent a message and proves it as far as the party's settings
 // ask, and everything else that a page of ours answers. The root that it returns
-// is the only thing to read from.
-func (h *Handler) sender(ctx context.Context, e *envelope) (*head, *Party, *etree.Element, error) {
+// is the only thing to read from. With sign it must be signed whatever they say.
+func (h *Handler) sender(ctx context.Context, e *envelope, sign bool) (*head, *Party, *etree.Element, error) {
 	root := e.document.Unverified()
 	claimed, err := readHead(root)
 	if err != nil {
@@ -158,8 +166,8 @@ func (h *Handler) sender(ctx context.Context, e *envelope) (*head, *Party, *etre
 		return nil, nil, nil, federation.Refuse(federation.ProblemUnknownParty, nil, fmt.Errorf("saml: issuer %.300q is not registered", claimed.issuer))
 	}
 	signed := e.signature != nil || e.document.Signed()
-	if !signed && p.WantSigned {
-		return nil, p, nil, bad(p, "the party signs its requests and this one is not signed")
+	if !signed && (p.WantSigned || sign) {
+		return nil, p, nil, bad(p, "a signature is wanted and there is none")
 	}
 	if root, err = h.verify(ctx, e, p, root); err != nil {
 		return nil, p, nil, bad(p, "%w", err)

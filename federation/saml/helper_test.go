@@ -108,6 +108,9 @@ type rig struct {
 	handed   []*federation.Answer // by Hand
 	handedTo []*federation.RelyingParty
 	events   []audit.Event
+	others   []string // parties of the session
+	farewell string   // where the signed-out page leads on to
+	told     []string // parties that the page tells
 }
 
 // parties are the registered ones: one that signs nothing, one that signs, and
@@ -453,4 +456,33 @@ type errorPage func(*federation.Error)
 
 func (f errorPage) Error(_ http.ResponseWriter, _ *http.Request, _ *web.Info, e *federation.Error) {
 	f(e)
+}
+
+// SignedOn is the person of the session.
+func (g *rig) SignedOn(http.ResponseWriter, *http.Request) (*federation.Subject, error) {
+	if g.account == nil {
+		return nil, nil
+	}
+	at := g.now.Add(-time.Minute)
+	return &federation.Subject{Account: g.account, Method: g.method, AuthenticatedAt: at, SessionStarted: at, SessionIndex: "0123456789abcdef0123456789abcdef"}, nil
+}
+
+// End ends the session.
+func (g *rig) End(http.ResponseWriter, *http.Request, *federation.SignOut) []string {
+	g.account = nil
+	return g.others
+}
+
+// Farewell notes where the page leads on to.
+func (g *rig) Farewell(_ http.ResponseWriter, _ *http.Request, out *federation.SignOut, parties []string, _ *federation.Subject) error {
+	g.farewell, g.told = out.ReplyTo, parties
+	return nil
+}
+
+// getTo is get, and returns where the answer leads.
+func (g *rig) getTo(query string) (string, error) {
+	r := httptest.NewRequest(http.MethodGet, address+"?"+query, nil)
+	w := httptest.NewRecorder()
+	err := g.handler.Serve(w, r)
+	return w.Header().Get("Location"), err
 }

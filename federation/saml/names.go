@@ -4,7 +4,6 @@ package saml
 const (
 	nsProtocol  = "urn:oasis:names:tc:SAML:2.0:protocol"
 	nsAssertion = "urn:oasis:names:tc:SAML:2.0:assertion"
-	nsDSig      = "http://www.w3.org/2000/09/xmldsig#"
 )
 
 // The bindings (SAML Bindings 2.0 §3).

@@ -68,6 +68,8 @@ type Party struct {
 	// IgnoreContext answers requests as if they had no RequestedAuthnContext, for
 	// parties whose library asks for a class that nobody chose.
 	IgnoreContext bool
+	// Logout is where the party hears of sign-outs. Nil: nowhere.
+	Logout *Logout
 	// Unsolicited lets sign-ins begin here, without a request.
 	Unsolicited bool
 }
@@ -162,6 +164,17 @@ func (r *Registry) add(p *Party) (errs []error) {
 		bad("name id format %q is not offered", p.NameIDFormat)
 	}
 	r.endpoints(p, bad)
+	if l := p.Logout; l != nil {
+		if err := errors.Join(checkURL(l.URL), checkURL(l.answerTo())); err != nil {
+			bad("sign-out address: %w", err)
+		}
+		if l.Binding != "" && l.Binding != BindingRedirect && l.Binding != BindingPost {
+			bad("sign-out binding %q is not served", l.Binding)
+		}
+		if len(p.Certificates) == 0 {
+			bad("sign-outs are signed and there is no certificate to verify them with")
+		}
+	}
 	for _, c := range p.Certificates {
 		if err := checkKey(c); err != nil {
 			bad("%w", err)

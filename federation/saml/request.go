@@ -98,9 +98,6 @@ func readAuthnRequest(h *head, e *etree.Element) (*authnRequest, *refusal) {
 	}
 	seen := make(map[string]bool, 8)
 	for _, c := range e.ChildElements() {
-		if c.NamespaceURI() == nsDSig {
-			continue // an embedded signature has been verified by now
-		}
 		name := c.Tag
 		if seen[name] {
 			return nil, wrong(fmt.Errorf("%w: %s stands twice", errRequest, name))

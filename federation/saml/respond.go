@@ -92,8 +92,12 @@ func (r *Responder) first(ctx context.Context, req *federation.SignInRequest, x 
 	if x.id == "" {
 		return nil
 	}
-	const purpose = "saml request"
-	key := req.Realm + " " + x.id
+	return r.once(ctx, "saml request", req.Realm, x.id)
+}
+
+// once marks an id of a party as used.
+func (r *Responder) once(ctx context.Context, purpose, entity, id string) error {
+	key := entity + " " + id
 	first, err := r.Used.Once(ctx, purpose, key, answerWithin+time.Hour)
 	if err != nil {
 		if r.Logger != nil {
@@ -104,7 +108,7 @@ func (r *Responder) first(ctx context.Context, req *federation.SignInRequest, x 
 		}
 	}
 	if !first {
-		return fmt.Errorf("saml: request %s of %s: %w", x.id, req.Realm, federation.ErrUsed)
+		return fmt.Errorf("saml: request %s of %s: %w", id, entity, federation.ErrUsed)
 	}
 	return nil
 }

@@ -42,7 +42,7 @@ func xmlsec1(t *testing.T, g *rig, document, element string) {
 		id = root.FindElement("./Assertion").SelectAttrValue("ID", "")
 	}
 	args := []string{"--verify", "--pubkey-cert-pem", cert, "--enabled-key-data", "rsa",
-		"--id-attr:ID", protocol + ":Response", "--id-attr:ID", names + ":Assertion",
+		"--id-attr:ID", protocol + ":" + root.Tag, "--id-attr:ID", names + ":Assertion",
 		"--node-xpath", `//*[local-name()="Signature"][parent::*[@ID="` + id + `"]]`, doc}
 	if out, err := exec.Command(path, args...).CombinedOutput(); err != nil {
 		t.Errorf("xmlsec1 refuses the signature of %s: %v\n%s\n%s", element, err, out, document)

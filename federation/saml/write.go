@@ -2,6 +2,7 @@ package saml
 
 import (
 	"bytes"
+	"compress/flate"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
@@ -16,6 +17,8 @@ type response struct {
 	id, inResponseTo, destination, issuer string
 	instant                               time.Time
 	top, second                           status
+	// element is LogoutResponse for one; empty means Response.
+	element string
 	// assertion is the signed assertion, or the EncryptedAssertion.
 	assertion []byte
 }
@@ -33,7 +36,11 @@ func appendResponse(dst []byte, res *response, signer *token.Signer) ([]byte, er
 	start := len(dst)
 	w.Reset(dst)
 	w.Grow(900 + len(res.assertion) + len(res.destination) + len(res.issuer) + len(res.inResponseTo) + signatureSize(signer))
-	w.Raw(`<samlp:Response xmlns:samlp="` + nsProtocol + `" Destination="`)
+	element := res.element
+	if element == "" {
+		element = "Response"
+	}
+	w.Raw(`<samlp:` + element + ` xmlns:samlp="` + nsProtocol + `" Destination="`)
 	w.Attr("Destination", res.destination)
 	w.Raw(`" ID="`)
 	w.Raw(res.id)
@@ -58,7 +65,7 @@ func appendResponse(dst []byte, res *response, signer *token.Signer) ([]byte, er
 	w.Raw(`</samlp:StatusCode></samlp:Status>`)
 	body := w.Len()
 	w.RawBytes(res.assertion)
-	w.Raw(`</samlp:Response>`)
+	w.Raw(`</samlp:` + element + `>`)
 	out, err := w.Bytes()
 	if err != nil {
 		return dst, err
@@ -130,4 +137,13 @@ func tagEnd(b []byte) int {
 		}
 	}
 	return len(b)
+}
+
+// deflate compresses a message for the Redirect binding.
+func deflate(doc []byte) []byte {
+	var b bytes.Buffer
+	w, _ := flate.NewWriter(&b, flate.DefaultCompression) // the level is a valid one
+	_, _ = w.Write(doc)                                   // a buffer takes everything
+	_ = w.Close()
+	return b.Bytes()
 }

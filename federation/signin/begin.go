@@ -46,11 +46,16 @@ func (f *Flow) Begin(w http.ResponseWriter, r *http.Request, req *federation.Sig
 		return f.page(w, r, req, pages.SignIn{Fresh: s != nil})
 	}
 	f.metrics.sessions.WithLabelValues("used").Inc()
-	return f.answer(w, r, req, &federation.Subject{
+	return f.answer(w, r, req, f.subject(r, s))
+}
+
+// subject is the person of a live session in this request.
+func (f *Flow) subject(r *http.Request, s *signedOn) *federation.Subject {
+	return &federation.Subject{
 		Account: s.account, Method: s.session.Method, AuthenticatedAt: s.session.AuthenticatedAt,
 		SessionStarted: s.session.StartedAt, Persistent: s.session.Persistent,
 		InsideNetwork: web.From(r.Context()).Inside, SessionIndex: sessionIndex(s.id),
-	})
+	}
 }
 
 // refuseFramed refuses a request that the browser makes for a frame: the page

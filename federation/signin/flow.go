@@ -53,6 +53,9 @@ type Config struct {
 	// CleanUp is the address that tells a party to end its session, empty for
 	// none. Default: for wsfed the first reply address with wa=wsignoutcleanup1.0.
 	CleanUp func(protocol string, rp *federation.RelyingParty) string
+	// Notice is the address that tells a party of protocol saml that a person has
+	// signed out, empty when it cannot be told. Default: none can.
+	Notice func(ctx context.Context, rp *federation.RelyingParty, sub *federation.Subject) string
 	// Origin is the service's own public origin, scheme, host and port, for example
 	// https://sts.contoso.test. A post from a browser must come from it.
 	Origin string

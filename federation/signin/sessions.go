@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"sallyport/authn/audit"
@@ -99,12 +100,55 @@ func (f *Flow) replace(ctx context.Context, r *http.Request, sub *federation.Sub
 // page at once wants to be signed out no less.
 func (f *Flow) SignOut(w http.ResponseWriter, r *http.Request, out *federation.SignOut) error {
 	ctx := context.WithoutCancel(r.Context())
-	parties := f.end(ctx, r, out)
+	was := f.end(ctx, r, out)
 	setCookie(w, SessionCookie, "", -1)
 	setCookie(w, loopCookie, "", -1)
 	if out.Quiet {
 		return nil
 	}
+	var sub *federation.Subject
+	if slices.ContainsFunc(was.parties, func(name string) bool { return strings.HasPrefix(name, "saml:") }) {
+		sub = f.person(ctx, was)
+	}
+	return f.Farewell(w, r, out, was.parties, sub)
+}
+
+// person is who had the session that ended, nil when the directory does not say.
+func (f *Flow) person(ctx context.Context, was *over) *federation.Subject {
+	if was.session == nil {
+		return nil
+	}
+	acc, err := f.cfg.Accounts.Account(ctx, was.session.Domain, was.session.Account, was.session.AuthenticatedAt.Add(-attemptTime))
+	if err != nil || acc == nil {
+		return nil
+	}
+	return &federation.Subject{
+		Account: acc, Method: was.session.Method, AuthenticatedAt: was.session.AuthenticatedAt,
+		SessionStarted: was.session.StartedAt, SessionIndex: sessionIndex(was.id),
+	}
+}
+
+// SignedOn returns the person of the browser's session, nil when there is none.
+func (f *Flow) SignedOn(w http.ResponseWriter, r *http.Request) (*federation.Subject, error) {
+	s, err := f.current(w, r, "")
+	if err != nil || s == nil {
+		return nil, err
+	}
+	return f.subject(r, s), nil
+}
+
+// End ends the browser's session for every instance, clears its cookie and returns
+// the parties that know it, as PROTOCOL:KEY.
+func (f *Flow) End(w http.ResponseWriter, r *http.Request, out *federation.SignOut) []string {
+	was := f.end(context.WithoutCancel(r.Context()), r, out)
+	setCookie(w, SessionCookie, "", -1)
+	setCookie(w, loopCookie, "", -1)
+	return was.parties
+}
+
+// Farewell tells parties of a sign-out, by a page with hidden frames that leads on
+// to out.ReplyTo; without anybody to tell it goes there at once.
+func (f *Flow) Farewell(w http.ResponseWriter, r *http.Request, out *federation.SignOut, parties []string, sub *federation.Subject) error {
 	p := pages.SignedOut{Onward: out.ReplyTo, Party: out.Party}
 	if p.Party == nil {
 		p.Party = f.cfg.Parties(f.cfg.Home)
@@ -115,7 +159,11 @@ func (f *Flow) SignOut(w http.ResponseWriter, r *http.Request, out *federation.S
 		if rp == nil {
 			continue
 		}
-		if address := f.cfg.CleanUp(protocol, rp); address != "" {
+		address := f.cfg.CleanUp(protocol, rp)
+		if protocol == "saml" && f.cfg.Notice != nil && sub != nil {
+			address = f.cfg.Notice(r.Context(), rp, sub)
+		}
+		if address != "" {
 			p.Services = append(p.Services, rp.Name)
 			p.CleanUp = append(p.CleanUp, address)
 		}
@@ -129,15 +177,22 @@ func (f *Flow) SignOut(w http.ResponseWriter, r *http.Request, out *federation.S
 	return f.pages.Load().SignedOut(w, r, p)
 }
 
-// end ends the session at the store and returns the parties that know it.
-func (f *Flow) end(ctx context.Context, r *http.Request, out *federation.SignOut) []string {
+// over is a session that has ended. Its fields are empty when there was none.
+type over struct {
+	id      session.ID
+	session *session.Session // nil when the store did not answer
+	parties []string
+}
+
+// end ends the session at the store.
+func (f *Flow) end(ctx context.Context, r *http.Request, out *federation.SignOut) *over {
 	id, ok := sessionID(r)
 	if !ok {
-		return nil
+		return &over{}
 	}
 	s, err := f.cfg.Sessions.Peek(ctx, id)
 	if errors.Is(err, session.ErrNone) {
-		return nil
+		return &over{}
 	}
 	parties, endErr := f.cfg.Sessions.End(ctx, id)
 	if err := errors.Join(err, endErr); err != nil && !errors.Is(endErr, session.ErrNone) {
@@ -149,7 +204,7 @@ func (f *Flow) end(ctx context.Context, r *http.Request, out *federation.SignOut
 		e.Account, e.Method = s.Account.String(), s.Method.String()
 	}
 	f.record(ctx, e)
-	return parties
+	return &over{id, s, parties}
 }
 
 // cleanUpAddress is where a WS-Federation party hears of a sign-out ([MS-MWBF]

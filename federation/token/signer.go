@@ -155,6 +155,13 @@ func (s *Signer) appendSignature(dst []byte, st *state, id string) ([]byte, erro
 	return append(dst, s.keyInfo...), nil
 }
 
+// SignOctets returns the RSA-SHA256 signature over octets, as the Redirect binding
+// of SAML has it (SAML Bindings 2.0 §3.4.4.1).
+func (s *Signer) SignOctets(octets []byte) ([]byte, error) {
+	sum := sha256.Sum256(octets)
+	return s.sign(sum[:])
+}
+
 // Is reports whether s signs for cert.
 func (s *Signer) Is(cert *x509.Certificate) bool { return s.cert.Equal(cert) }
 

@@ -47,8 +47,8 @@ func (a *App) buildFront() error {
 			Claims: func() wsfed.Claims { return a.live.Load().claims },
 			Signer: func() *token.Signer { return a.live.Load().signer },
 		}, "saml": samlResponder},
-		Parties: a.party,
-		Origin:  a.cfg.PublicURL, Seal: box, Audit: a.audit, Pages: a.live.Load().pages,
+		Parties: a.party, Notice: samlResponder.Notice,
+		Origin: a.cfg.PublicURL, Seal: box, Audit: a.audit, Pages: a.live.Load().pages,
 		Logger: a.log, Registerer: a.registry, Now: a.now,
 	})
 	if err != nil {

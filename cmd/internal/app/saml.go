@@ -65,6 +65,12 @@ func samlParty(rp config.RelyingParty) (*saml.Party, error) {
 	case "response":
 		p.Sign = saml.SignResponse
 	}
+	if l := s.Logout; l.URL != "" {
+		p.Logout = &saml.Logout{URL: l.URL, ResponseURL: l.ResponseURL, Binding: saml.BindingRedirect}
+		if l.Binding == "post" {
+			p.Logout.Binding = saml.BindingPost
+		}
+	}
 	for _, a := range s.ACS {
 		p.Consumers = append(p.Consumers, saml.Endpoint{URL: a.URL, Index: a.Index, Binding: samlBindings[a.Binding], Default: a.Default})
 	}
@@ -141,5 +147,10 @@ func samlMetadata(p metadata.Params, cfg *config.Config) metadata.Params {
 		formats = append([]string{saml.FormatPersistent}, formats...)
 	}
 	p.SAML = &metadata.SAML{NameIDFormats: formats}
+	for _, rp := range cfg.RelyingParties {
+		if rp.SAML.Logout.URL != "" {
+			p.SAML.SingleLogoutPath = metadata.DefaultPassivePath
+		}
+	}
 	return p
 }

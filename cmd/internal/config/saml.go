@@ -55,9 +55,24 @@ type SAMLParty struct {
 	// IgnoreContext answers requests as if they asked for no class of authentication,
 	// for parties whose library asks for one that nobody chose. Default false.
 	IgnoreContext bool `yaml:"ignore_context"`
+	// Logout is where the party hears of sign-outs. Its own requests must be signed
+	// by one of request_certificates_file. Default: single logout is off.
+	Logout SAMLLogout `yaml:"logout"`
 	// IdPInitiated lets a sign-in begin here without a request of the party, at
 	// /adfs/ls/idpinitiatedsignon.aspx?loginToRp=ENTITYID. Default false.
 	IdPInitiated bool `yaml:"idp_initiated"`
+}
+
+// SAMLLogout is where a party hears of sign-outs.
+type SAMLLogout struct {
+	// URL takes requests. Default: the party is not told, and its own sign-outs are
+	// refused.
+	URL string `yaml:"url"`
+	// ResponseURL takes answers. Default: URL.
+	ResponseURL string `yaml:"response_url"`
+	// Binding is redirect or post. A party with post is answered but not told of
+	// sign-outs that began elsewhere. Default redirect.
+	Binding string `yaml:"binding"`
 }
 
 // ACS is one assertion consumer service.
@@ -125,6 +140,9 @@ func certificates(path string) (list []*x509.Certificate, err error) {
 func completeSAML(p *SAMLParty) {
 	preset(&p.Sign, "both")
 	preset(&p.NameIDFormat, "unspecified")
+	if p.Logout.URL != "" {
+		preset(&p.Logout.Binding, "redirect")
+	}
 	for i := range p.ACS {
 		preset(&p.ACS[i].Binding, "post")
 	}
@@ -147,6 +165,7 @@ func (c *Config) validateSAMLParty(p *problems, key string, rp RelyingParty) {
 	if s.SignedRequests && s.RequestCertificatesFile == "" {
 		p.add(key+".saml.request_certificates_file", "is missing: signed requests are verified with these certificates")
 	}
+	validateLogout(p, key+".saml", s)
 	if len(s.ACS) == 0 {
 		p.add(key+".saml.acs", "is missing: list the addresses that an answer may be posted to, for example [{url: \"https://app.contoso.test/saml/acs\"}]")
 		return
@@ -176,6 +195,23 @@ func (c *Config) validateSAMLParty(p *problems, key string, rp RelyingParty) {
 	}
 	if post == 0 {
 		p.add(key+".saml.acs", "has no address with binding: post, and answers are posted")
+	}
+}
+
+func validateLogout(p *problems, key string, s SAMLParty) {
+	l := s.Logout
+	if l == (SAMLLogout{}) {
+		return
+	}
+	if msg := replyURL(l.URL); msg != "" {
+		p.add(key+".logout.url", "%s", msg)
+	}
+	if msg := replyURL(l.ResponseURL); l.ResponseURL != "" && msg != "" {
+		p.add(key+".logout.response_url", "%s", msg)
+	}
+	choice(p, key+".logout.binding", l.Binding, []string{"redirect", "post"})
+	if s.RequestCertificatesFile == "" {
+		p.add(key+".request_certificates_file", "is missing: sign-outs are signed, and are verified with these certificates")
 	}
 }
 

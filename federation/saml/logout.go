@@ -1,0 +1,256 @@
+package saml
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/beevik/etree"
+
+	"sallyport/federation"
+	"sallyport/federation/internal/xmlsec"
+	"sallyport/federation/token"
+)
+
+// Logout is where a party hears of sign-outs.
+type Logout struct {
+	// URL takes requests, ResponseURL answers; empty means URL.
+	URL, ResponseURL string
+	// Binding is [BindingRedirect] (also when empty) or [BindingPost]. Only with the
+	// first can a party be told that a sign-out began elsewhere.
+	Binding string
+}
+
+func (l *Logout) answerTo() string {
+	if l.ResponseURL != "" {
+		return l.ResponseURL
+	}
+	return l.URL
+}
+
+// logoutRequest is a LogoutRequest (SAML Core 2.0 §3.7.1).
+type logoutRequest struct {
+	head
+	value, format, nameQualifier, spNameQualifier string
+	notOnOrAfter                                  time.Time
+}
+
+// readLogout reads what a head left.
+func readLogout(h *head, e *etree.Element) (*logoutRequest, error) {
+	q := &logoutRequest{head: *h}
+	if value, ok := xmlsec.Attr(e, "NotOnOrAfter"); ok {
+		var err error
+		if q.notOnOrAfter, err = instant(value); err != nil {
+			return nil, fmt.Errorf("%w: NotOnOrAfter: %w", errRequest, err)
+		}
+	}
+	id, err := xmlsec.One(e, nsAssertion, "NameID")
+	if err != nil {
+		return nil, fmt.Errorf("%w: NameID: %w", errRequest, err)
+	}
+	if q.value, err = xmlsec.Text(id); err != nil || q.value == "" {
+		return nil, fmt.Errorf("%w: NameID is empty or no text", errRequest)
+	}
+	q.format, _ = xmlsec.Attr(id, "Format")
+	q.nameQualifier, _ = xmlsec.Attr(id, "NameQualifier")
+	q.spNameQualifier, _ = xmlsec.Attr(id, "SPNameQualifier")
+	return q, nil
+}
+
+// logout serves a LogoutRequest of a party. It must be signed whatever the party's
+// settings say, or strangers could sign people out (SAML Profiles 2.0 §4.4.4.1).
+func (h *Handler) logout(w http.ResponseWriter, r *http.Request, e *envelope) error {
+	head, p, root, err := h.sender(r.Context(), e, true)
+	switch {
+	case err != nil:
+		return h.refused(r, p, err)
+	case p.Logout == nil:
+		return h.refused(r, p, bad(p, "the party has no address for answers to its sign-outs"))
+	}
+	q, err := readLogout(head, root)
+	if err != nil {
+		return h.answerLogout(w, r, p, head, e, requester, "")
+	}
+	if !q.notOnOrAfter.IsZero() && !q.notOnOrAfter.After(h.cfg.Now()) {
+		return h.refused(r, p, federation.Refuse(federation.ProblemStale, &p.RelyingParty, errors.New("saml: the LogoutRequest has expired")))
+	}
+	if h.roundTrip(r, e) {
+		return h.cfg.Flow.Hand(w, r, h.self(p), h.again(e))
+	}
+	if err := h.cfg.Responder.once(r.Context(), "saml logout", q.issuer, q.id); err != nil {
+		return h.refused(r, p, federation.Refuse(federation.ProblemStale, &p.RelyingParty, err))
+	}
+	sub, err := h.cfg.Flow.SignedOn(w, r)
+	switch {
+	case err != nil:
+		return err
+	case sub == nil: // ended before, here or elsewhere
+		return h.answerLogout(w, r, p, head, e, success, "")
+	case !h.cfg.Responder.names(r.Context(), p, q, sub):
+		_ = h.audited(r, p, "UnknownPrincipal", errors.New("saml: the LogoutRequest names somebody else than the person signed in"))
+		return h.answerLogout(w, r, p, head, e, requester, unknownPrincipal)
+	}
+	others := h.cfg.Flow.End(w, r, &federation.SignOut{Protocol: "saml", Party: &p.RelyingParty})
+	// Nobody waits for the others, which hear of it in hidden frames at most, so that
+	// only a session without others is known to be over everywhere.
+	second := status("")
+	others = slices.DeleteFunc(others, func(name string) bool { return name == "saml:"+p.Key })
+	if len(others) > 0 {
+		second = partialLogout
+	}
+	if len(others) == 0 || p.Logout.Binding == BindingPost {
+		return h.answerLogout(w, r, p, head, e, success, second)
+	}
+	to, err := h.cfg.Responder.redirectLogoutResponse(p, head.id, success, second, e)
+	if err != nil {
+		return err
+	}
+	return h.cfg.Flow.Farewell(w, r, &federation.SignOut{Protocol: "saml", Party: &p.RelyingParty, ReplyTo: to}, others, sub)
+}
+
+// partialLogout says that not every participant is known to be signed out.
+const partialLogout status = statusPrefix + "PartialLogout"
+
+// answerLogout sends the LogoutResponse by the party's binding.
+func (h *Handler) answerLogout(w http.ResponseWriter, r *http.Request, p *Party, head *head, e *envelope, top, second status) error {
+	if p.Logout.Binding == BindingPost {
+		doc, err := h.cfg.Responder.logoutResponse(p, head.id, top, second, true)
+		if err != nil {
+			return err
+		}
+		return h.cfg.Flow.Hand(w, r, &p.RelyingParty, post(p.Logout.answerTo(), doc, &federation.SignInRequest{State: e.state, HasState: e.hasState}))
+	}
+	to, err := h.cfg.Responder.redirectLogoutResponse(p, head.id, top, second, e)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Cache-Control", "no-cache, no-store")
+	w.Header().Set("Pragma", "no-cache")
+	http.Redirect(w, r, to, http.StatusSeeOther)
+	return nil
+}
+
+// names reports whether a LogoutRequest names the person who is signed in, by the
+// identifier that the party got. The party's own name as SPNameQualifier is the
+// same as none, and without a format the value decides (CASES C06). SessionIndex
+// does not: the message came by this browser, and a session that was renewed has
+// another one while the party still holds the old.
+func (r *Responder) names(ctx context.Context, p *Party, q *logoutRequest, sub *federation.Subject) bool {
+	if q.spNameQualifier != "" && q.spNameQualifier != q.issuer {
+		return false
+	}
+	formats := []string{q.format}
+	if q.format == "" || q.format == FormatUnspecified {
+		formats = []string{FormatUnspecified, FormatEmail, FormatWindows, FormatPersistent, FormatTransient}
+	}
+	for _, format := range formats {
+		a, err := r.identified(ctx, p, q.issuer, format, sub)
+		if err == nil && a.NameID == q.value && (q.nameQualifier == "" || q.nameQualifier == a.Issuer) {
+			return true
+		}
+	}
+	return false
+}
+
+// identified is an assertion with the identifier that a party knows a person by.
+func (r *Responder) identified(ctx context.Context, p *Party, entity, format string, sub *federation.Subject) (*token.Assertion, error) {
+	if !supported(p, format) {
+		return nil, errIdentifier
+	}
+	a, err := r.Claims().For(ctx, &federation.SignInRequest{Protocol: "saml", Party: &p.RelyingParty, Realm: entity, ReplyTo: p.defaultConsumer().URL}, sub)
+	if err != nil {
+		return nil, err
+	}
+	return a, r.Identifiers.name(a, p, format, sub)
+}
+
+// Notice returns the address that tells a party in a frame that a person has
+// signed out: a signed LogoutRequest by Redirect. Empty means that the party cannot
+// be told.
+func (r *Responder) Notice(ctx context.Context, rp *federation.RelyingParty, sub *federation.Subject) string {
+	p := r.Parties().ByKey(rp.Key)
+	if p == nil || p.Logout == nil || p.Logout.Binding == BindingPost || sub == nil {
+		return ""
+	}
+	a, err := r.identified(ctx, p, p.entity(), p.NameIDFormat, sub)
+	if err != nil {
+		return ""
+	}
+	now := r.now()
+	var w xmlsec.Writer
+	w.Reset(nil)
+	w.Raw(`<samlp:LogoutRequest xmlns:samlp="` + nsProtocol + `" Destination="`)
+	w.Attr("Destination", p.Logout.URL)
+	w.Raw(`" ID="` + token.NewID() + `" IssueInstant="`)
+	w.Time("IssueInstant", now)
+	w.Raw(`" NotOnOrAfter="`)
+	w.Time("NotOnOrAfter", now.Add(5*time.Minute))
+	w.Raw(`" Version="2.0"><saml:Issuer xmlns:saml="` + nsAssertion + `">`)
+	w.Text("Issuer", a.Issuer)
+	w.Raw(`</saml:Issuer><saml:NameID xmlns:saml="` + nsAssertion + `" Format="`)
+	w.Attr("Format", a.NameIDFormat)
+	w.Raw(`">`)
+	w.Text("NameID", a.NameID)
+	w.Raw(`</saml:NameID><samlp:SessionIndex>`)
+	w.Text("SessionIndex", sub.SessionIndex)
+	w.Raw(`</samlp:SessionIndex></samlp:LogoutRequest>`)
+	doc, err := w.Bytes()
+	if err != nil {
+		return ""
+	}
+	to, err := signedURL(r.Signer(), p.Logout.URL, "SAMLRequest", doc, "", false)
+	if err != nil {
+		if r.Logger != nil {
+			r.Logger.LogAttrs(ctx, slog.LevelError, "a party was not told of a sign-out", slog.String("party", p.Key), slog.String("error", err.Error()))
+		}
+		return ""
+	}
+	return to
+}
+
+// logoutResponse writes a LogoutResponse (SAML Core 2.0 §3.7.2).
+func (r *Responder) logoutResponse(p *Party, inResponseTo string, top, second status, signed bool) ([]byte, error) {
+	res := &response{
+		element: "LogoutResponse", id: token.NewID(), inResponseTo: inResponseTo, destination: p.Logout.answerTo(),
+		issuer: r.Issuer(), instant: r.now(), top: top, second: second,
+	}
+	var by *token.Signer
+	if signed {
+		by = r.Signer()
+	}
+	return appendResponse(nil, res, by)
+}
+
+func (r *Responder) redirectLogoutResponse(p *Party, inResponseTo string, top, second status, e *envelope) (string, error) {
+	doc, err := r.logoutResponse(p, inResponseTo, top, second, false)
+	if err != nil {
+		return "", err
+	}
+	return signedURL(r.Signer(), p.Logout.answerTo(), "SAMLResponse", doc, e.state, e.hasState)
+}
+
+// signedURL is a message by the Redirect binding: percent-encoded in upper case,
+// signed as it stands (SAML Bindings 2.0 §3.4.4.1).
+func signedURL(signer *token.Signer, to, name string, doc []byte, state string, hasState bool) (string, error) {
+	q := name + "=" + url.QueryEscape(base64.StdEncoding.EncodeToString(deflate(doc)))
+	if hasState {
+		q += "&RelayState=" + url.QueryEscape(state)
+	}
+	q += "&SigAlg=" + url.QueryEscape("http://www.w3.org/2001/04/xmldsig-more#rsa-sha256")
+	signature, err := signer.SignOctets([]byte(q))
+	if err != nil {
+		return "", err
+	}
+	separator := "?"
+	if strings.Contains(to, "?") {
+		separator = "&"
+	}
+	return to + separator + q + "&Signature=" + url.QueryEscape(base64.StdEncoding.EncodeToString(signature)), nil
+}
