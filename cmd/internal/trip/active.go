@@ -28,12 +28,15 @@ type Active struct{ client *http.Client }
 // NewActive returns a client that trusts these authorities only.
 func NewActive(roots *x509.CertPool) *Active {
 	return &Active{client: &http.Client{
-		Timeout: 30 * time.Second,
-		Transport: &http.Transport{
-			TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-		},
+		Timeout:       30 * time.Second,
+		Transport:     &http.Transport{TLSClientConfig: TLS(roots)},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("an active client follows no redirect") },
 	}}
+}
+
+// TLS is the configuration of a client that trusts these authorities only.
+func TLS(roots *x509.CertPool) *tls.Config {
+	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 }
 
 // Close lets go of connections.
