@@ -32,8 +32,8 @@ func TestGroupIndexAsksOnceAndNoticesWhatChanges(t *testing.T) {
 			t.Error("wrong SIDs")
 		}
 	}
-	if ad.asked != 2 {
-		t.Errorf("asked %d times for two groups", ad.asked)
+	if ad.asked.Load() != 2 {
+		t.Errorf("asked %d times for two groups", ad.asked.Load())
 	}
 	// A group that is made is found within a minute.
 	ad.sids[`CONTOSO\New`] = "S-1-5-21-1-2-3-9"
@@ -71,12 +71,12 @@ func TestGroupIndexRefreshesUntilItIsStopped(t *testing.T) {
 		ended := make(chan struct{})
 		go func() { x.Run(ctx, 10*time.Minute); close(ended) }()
 		synctest.Wait()
-		if ad.asked != 1 {
-			t.Errorf("asked %d times at the start", ad.asked)
+		if ad.asked.Load() != 1 {
+			t.Errorf("asked %d times at the start", ad.asked.Load())
 		}
 		time.Sleep(31 * time.Minute)
-		if ad.asked != 4 {
-			t.Errorf("asked %d times in half an hour", ad.asked)
+		if ad.asked.Load() != 4 {
+			t.Errorf("asked %d times in half an hour", ad.asked.Load())
 		}
 		cancel()
 		<-ended

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"sallyport/federation"
@@ -15,14 +16,14 @@ import (
 // groupsAD is a directory of groups by NETBIOS\name. It counts questions.
 type groupsAD struct {
 	sids  map[string]string
-	asked int
+	asked atomic.Int32
 	err   error
 }
 
 var errDown = errors.New("no domain controller answers")
 
 func (g *groupsAD) GroupSID(_ context.Context, name string) (string, error) {
-	g.asked++
+	g.asked.Add(1)
 	for n, sid := range g.sids {
 		if strings.EqualFold(n, name) {
 			return sid, g.err
@@ -32,7 +33,7 @@ func (g *groupsAD) GroupSID(_ context.Context, name string) (string, error) {
 }
 
 func (g *groupsAD) GroupNames(_ context.Context, _ string, sids []string) (map[string]string, error) {
-	g.asked++
+	g.asked.Add(1)
 	names := map[string]string{}
 	for n, sid := range g.sids {
 		for _, s := range sids {
