@@ -91,7 +91,7 @@ func refusal(f *fault, rp *federation.RelyingParty) *federation.Error {
 	return e
 }
 
-// faultFor describes what became of a request that ended without a fault of ours.
+// faultOf returns the fault that err carries; an error without one is our side's.
 func faultOf(err error) *fault {
 	var f *fault
 	if errors.As(err, &f) {

@@ -51,7 +51,7 @@ func (h *Handler) issue(w http.ResponseWriter, r *http.Request, req *Request, rp
 	e := h.event(r, audit.TokenIssued, rp, sub.Account)
 	e.Party, e.Method, e.TokenID, e.KeyID, e.Subject, e.Issuer = req.AppliesTo, authn.MethodPassword.String(), a.ID, signer.KeyID(), a.NameID, a.Issuer
 	if err := h.cfg.Audit.Record(r.Context(), e); err != nil {
-		return h.failed(r, req, rp, fmt.Errorf("audit: %w", err))
+		return h.failed(req, rp, fmt.Errorf("audit: %w", err))
 	}
 	head := w.Header()
 	head.Set("Content-Type", soapType)
@@ -94,9 +94,9 @@ func (h *Handler) verdict(r *http.Request, req *Request, rp *federation.RelyingP
 	if res.Reason.Undecided() || res.Reason == authn.Accepted {
 		err := fmt.Errorf("nobody could judge the password: %s", res.Reason)
 		if res.Reason == authn.Busy {
-			return h.failed(r, req, rp, &federation.Error{Problem: federation.ProblemBusy, Cause: err})
+			return h.failed(req, rp, &federation.Error{Problem: federation.ProblemBusy, Cause: err})
 		}
-		return h.failed(r, req, rp, &federation.Error{Problem: federation.ProblemDirectory, Cause: err})
+		return h.failed(req, rp, &federation.Error{Problem: federation.ProblemDirectory, Cause: err})
 	}
 	kind := faultAuthentication
 	expired := res.Reason == authn.PasswordExpired || res.Reason == authn.MustChange
@@ -130,7 +130,7 @@ func (h *Handler) noToken(r *http.Request, req *Request, rp *federation.RelyingP
 	}
 	switch problem {
 	case federation.ProblemInternal, federation.ProblemDirectory, federation.ProblemBusy:
-		return h.failed(r, req, rp, cause)
+		return h.failed(req, rp, cause)
 	}
 	hold := time.NewTimer(pace)
 	defer hold.Stop()
@@ -143,7 +143,7 @@ func (h *Handler) noToken(r *http.Request, req *Request, rp *federation.RelyingP
 }
 
 // failed answers what is our side's fault.
-func (h *Handler) failed(_ *http.Request, req *Request, rp *federation.RelyingParty, cause error) error {
+func (h *Handler) failed(req *Request, rp *federation.RelyingParty, cause error) error {
 	e := refusal(&fault{kind: faultFailed, relatesTo: req.MessageID, cause: cause}, rp)
 	if e.Problem == federation.ProblemBusy {
 		e.Status, e.RetryAfter = http.StatusServiceUnavailable, busyRetry

@@ -20,7 +20,7 @@ const (
 // contract is what MEX says of one edition. The names are AD FS's without the
 // numbers that it adds.
 type contract struct {
-	name, policy, sp  string // binding, policy id, namespace of its assertions
+	name, sp          string // binding, namespace of its policy's assertions
 	tokens, assertion string // elements of the policy that differ
 	https             string // attributes of HttpsToken
 	port, operation   string // port type and its operation

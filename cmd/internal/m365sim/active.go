@@ -3,7 +3,6 @@ package m365sim
 import (
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -167,7 +166,7 @@ func (j *judge) grant(encoded string) error {
 	}
 	doc := etree.NewDocument()
 	if err := doc.ReadFromString(text); err != nil || doc.Root() == nil || len(doc.ChildElements()) != 1 {
-		return refuse("AADSTS50008", "the assertion is not one XML element: %v", errors.Join(err))
+		return refuse("AADSTS50008", "the assertion is not one XML element: %v", err)
 	}
 	if !is(doc.Root(), nsSAML, "Assertion") {
 		return refuse("AADSTS50008", "the root is {%s}%s", doc.Root().NamespaceURI(), doc.Root().Tag)
