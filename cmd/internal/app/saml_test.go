@@ -3,9 +3,18 @@ package app_test
 import (
 	"bytes"
 	"compress/flate"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -162,4 +171,69 @@ func named(t *testing.T, b *trip.Browser, p *trip.Page, upn, password string) *t
 		t.Fatal(err)
 	}
 	return p
+}
+
+// partner makes the key of a party and writes its certificate for the settings.
+func partner(t *testing.T) (*rsa.PrivateKey, string) {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "partner.pem")
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return key, path
+}
+
+// A party's sign-out ends the session of all, and a sign-out elsewhere reaches the
+// party by a frame.
+func TestSAMLSingleLogoutAcrossProtocols(t *testing.T) {
+	key, certificate := partner(t)
+	h := open(t, demo.Options{Settings: func(text string) string {
+		return text + "relying_parties:\n  - {key: wiki, name: Wiki, protocol: saml, identifiers: [" + wikiEntity + "], saml: {acs: [{url: \"https://wiki.fabrikam.test/saml/acs\"}], " +
+			"request_certificates_file: " + certificate + ", logout: {url: \"https://wiki.fabrikam.test/slo\"}}}\n"
+	}})
+	b := h.Browser()
+	defer b.Close()
+	h.signIn(t, b, "alice") // WS-Federation first
+	u := h.User("alice")
+	toWiki := func(id string) *trip.Page {
+		return h.open(t, b, h.SignInURL()+redirectQuery(authnRequest(wikiEntity, id, "")))
+	}
+	answered(t, toWiki("_one"))
+
+	frames := h.open(t, b, h.SignInURL()+"?wa=wsignout1.0").Frames()
+	if len(frames) != 2 || !strings.Contains(frames[0]+frames[1], "https://wiki.fabrikam.test/slo?SAMLRequest=") {
+		t.Fatalf("frames %.80q", frames)
+	}
+	if !toWiki("_two").AsksPassword(trip.English) {
+		t.Fatal("the session is still there")
+	}
+
+	h.signIn(t, b, "alice")
+	root, _ := answered(t, toWiki("_three"))
+	logout := fmt.Sprintf(`<samlp:LogoutRequest xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="_out" Version="2.0" IssueInstant="%s" Destination="%s">`+
+		`<saml:Issuer>%s</saml:Issuer><saml:NameID>%s</saml:NameID><samlp:SessionIndex>%s</samlp:SessionIndex></samlp:LogoutRequest>`,
+		time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), h.SignInURL(), wikiEntity, u.UPN,
+		root.FindElement("./Assertion/AuthnStatement").SelectAttrValue("SessionIndex", ""))
+	query := strings.TrimPrefix(redirectQuery(logout), "?") + "&SigAlg=" + url.QueryEscape("http://www.w3.org/2001/04/xmldsig-more#rsa-sha256")
+	sum := sha256.Sum256([]byte(query))
+	sig, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, sum[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := h.open(t, b, h.SignInURL()+"?"+query+"&Signature="+url.QueryEscape(base64.StdEncoding.EncodeToString(sig)))
+	if page.Heading() != "You are signed out" || len(page.Frames()) != 1 || !strings.Contains(page.Body, "https://wiki.fabrikam.test/slo?SAMLResponse=") {
+		t.Fatalf("%d %q, frames %.80q", page.Status, page.Heading(), page.Frames())
+	}
+	if !toWiki("_four").AsksPassword(trip.English) {
+		t.Error("the session is still there after the party's sign-out")
+	}
 }
