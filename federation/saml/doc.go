@@ -35,18 +35,35 @@
 //
 //   - An address of the request that is not registered leads to a page of ours,
 //     even when the party has only one address.
+//
 //   - SAMLEncoding is refused, with the one value that exists too.
+//
 //   - A cross-site POST without our cookie is sent once through a form of our own,
 //     since browsers withhold SameSite=Lax cookies from it. The request counts as
 //     arrived when it comes back.
+//
 //   - RelayState may have 8 KiB; the bindings say 80 bytes and nobody keeps to it.
 //     What a browser would not return unchanged (CR, LF, NUL) is refused.
+//
 //   - Scoping and its ProxyCount change nothing, as nothing is proxied; an IDPList
 //     without us is answered by NoAvailableIDP.
+//
 //   - A transient identifier is the same for one party during one session, so that
 //     a later message can be matched with it.
+//
 //   - NameQualifier and SPNameQualifier are left out: their defaults are what they
 //     would say.
+//
+//   - A LogoutRequest ends the session of the browser that brings it, when its
+//     signature is good and its NameID is the person's; SessionIndex does not decide,
+//     since a renewed session has another one while the party holds the old. Without
+//     a session the answer is Success.
+//
+//   - Other parties of the session hear of a sign-out in hidden frames, whose answers
+//     nobody waits for: the answer says PartialLogout whenever there are others.
+//
+//   - The SOAP binding is not served: no index leads from a party's identifiers to a
+//     session without the browser.
 //
 // Short names used in comments, besides those of package federation: SAML Bindings
 // 2.0, SAML Profiles 2.0 (OASIS), and XML-ENC, W3C XML Encryption 1.1.

@@ -27,6 +27,7 @@ func withLogout(binding string) func([]*saml.Party) {
 	return func(p []*saml.Party) {
 		p[1].Logout = &saml.Logout{URL: slo, ResponseURL: sloDone, Binding: binding}
 		p[1].NameIDFormat = saml.FormatPersistent
+		p[1].WantSigned = false // sign-outs must be signed all the same
 	}
 }
 

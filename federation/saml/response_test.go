@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	crewjam "github.com/crewjam/saml"
+	dsig "github.com/russellhaering/goxmldsig"
 
 	"sallyport/federation/saml"
 )
@@ -52,7 +53,6 @@ func xmlsec1(t *testing.T, g *rig, document, element string) {
 // serviceProvider is the second judge: another library's service provider.
 func serviceProvider(t *testing.T, g *rig) *crewjam.ServiceProvider {
 	t.Helper()
-	crewjam.TimeNow = g.clock
 	acs, _ := url.Parse(wikiACS)
 	meta, _ := url.Parse(wiki)
 	cert := base64.StdEncoding.EncodeToString(g.signer.Certificate().Raw)
@@ -62,7 +62,7 @@ func serviceProvider(t *testing.T, g *rig) *crewjam.ServiceProvider {
 		`</X509Certificate></X509Data></KeyInfo></KeyDescriptor><SingleSignOnService Binding="`+saml.BindingRedirect+`" Location="`+address+`"/></IDPSSODescriptor></EntityDescriptor>`), idp); err != nil {
 		t.Fatal(err)
 	}
-	return &crewjam.ServiceProvider{EntityID: wiki, AcsURL: *acs, MetadataURL: *meta, IDPMetadata: idp}
+	return &crewjam.ServiceProvider{EntityID: wiki, AcsURL: *acs, MetadataURL: *meta, IDPMetadata: idp, Clock: dsig.NewFakeClockAt(g.clock())}
 }
 
 // accept lets the other library judge the last answer.
