@@ -254,6 +254,16 @@ func (l *Lab) Control(t testing.TB, action, service string) {
 	l.control1(t, action, service)
 }
 
+// Account changes an account at dc1 and waits until dc2 knows it too: disable,
+// enable or password (a new pwdLastSet; the password stays what it was).
+func (l *Lab) Account(t testing.TB, action string, u User) {
+	t.Helper()
+	out, err := exec.Command(l.control, "account", action, u.SAM).CombinedOutput()
+	if err != nil {
+		t.Fatalf("account %s %s: %v\n%s", action, u.SAM, err, out)
+	}
+}
+
 func (l *Lab) control1(t testing.TB, action, service string) {
 	t.Helper()
 	out, err := exec.Command(l.control, action, service).CombinedOutput()

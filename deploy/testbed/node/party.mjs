@@ -50,7 +50,7 @@ async function judge(form) {
       error: reject,
       redirect: () => reject(new Error('the strategy found no token in the form')),
     });
-    strategy.authenticate({ body: form, query: {}, method: 'POST', headers: {} }, {});
+    strategy.authenticate({ body: form, query: {}, method: 'POST', headers: {}, get: () => undefined }, {});
   });
 }
 

@@ -13,6 +13,7 @@ packages() {
 /usr/bin/ldbsearch ldb-tools
 /usr/share/samba/setup/provision.ldif samba-ad-provision
 /usr/lib/x86_64-linux-gnu/samba/ldb/samldb.so samba-dsdb-modules
+/usr/lib/x86_64-linux-gnu/samba/vfs/acl_xattr.so samba-vfs-modules
 /usr/bin/redis-server redis-server
 /usr/sbin/nginx nginx-light
 /usr/bin/chromium chromium
@@ -21,6 +22,7 @@ packages() {
 /usr/bin/xmllint libxml2-utils
 /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf fonts-dejavu-core
 /usr/bin/gcc gcc
+/usr/include/stdio.h libc6-dev
 /usr/bin/git git
 LIST
   python3 -c 'import ensurepip' 2>/dev/null || echo "/usr/share/doc/python3-venv/copyright python3-venv"

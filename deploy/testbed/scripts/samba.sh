@@ -122,10 +122,34 @@ lock_out() { # lock_out DN
     { tail -5 "$work/provision.log" >&2; die "$1 could not be locked"; }
 }
 
+# attribute DC SAM NAME prints one attribute from a controller's own database.
+attribute() {
+  ldbsearch -H "$work/$1/private/sam.ldb" "(sAMAccountName=$2)" "$3" 2>/dev/null | sed -n "s/^$3: //p"
+}
+
 # replicated: dc2 knows the lockout that dc1 counted.
-replicated() {
-  local flags
-  flags=$(ldbsearch -H "$work/dc2/private/sam.ldb" -s sub '(sAMAccountName=locked)' \
-    msDS-User-Account-Control-Computed 2>/dev/null | sed -n 's/^msDS-User-Account-Control-Computed: //p')
-  [ $((flags & 16)) != 0 ]
+replicated() { [ $(("$(attribute dc2 locked msDS-User-Account-Control-Computed)" & 16)) != 0 ]; }
+
+# same SAM: both controllers hold the same state of the account.
+same() {
+  local name
+  for name in userAccountControl pwdLastSet; do
+    [ "$(attribute dc1 "$1" "$name")" = "$(attribute dc2 "$1" "$name")" ] || return 1
+  done
+}
+
+# account disable|enable|password SAM changes an account at dc1. The password is
+# set to what it was: only its age changes.
+account() {
+  local conf=$work/dc1/etc/smb.conf
+  case $1 in
+    disable | enable) samba-tool user "$1" "$2" --configfile="$conf" ;;
+    password)
+      samba-tool user setpassword "$2" --configfile="$conf" --newpassword="$(/usr/bin/python3 -c '
+import json, sys
+print(next(u["password"] for u in json.load(open(sys.argv[1])) if u["sam"] == sys.argv[2]))' "$lab/users.json" "$2")"
+      ;;
+    *) die "account disable|enable|password SAM" ;;
+  esac
+  wait_for 30 "the change of $2 at dc2" same "$2"
 }

@@ -58,8 +58,8 @@ http {
   scgi_temp_path $work/nginx-scgi;
   server_tokens off;
   upstream gateway {
-    server $gateway1_addr:8443 max_fails=1 fail_timeout=1s;
-    server $gateway2_addr:8443 max_fails=1 fail_timeout=1s;
+    server $gateway1_addr:8443 max_fails=0;
+    server $gateway2_addr:8443 max_fails=0;
     keepalive 16;
   }
   server {
@@ -73,6 +73,9 @@ http {
     client_max_body_size 256k;
     location / {
       proxy_pass https://gateway;
+      # A source address of its own, so that the gateway can tell its proxy from
+      # anybody else on this machine.
+      proxy_bind $proxy_addr;
       proxy_ssl_name sts.contoso.test;
       proxy_ssl_server_name on;
       proxy_ssl_verify on;

@@ -3,9 +3,10 @@
 // documentation asks an administrator for.
 package main
 
-import "fmt"
+import (
+	"fmt"
 
-// rules are the rights of the session store's user.
-const rules = "resetkeys ~sallyport:* resetchannels -@all +@read +@write +@connection +@scripting -@dangerous +info"
+	"sallyport/authn/redisstore"
+)
 
-func main() { fmt.Println(rules) }
+func main() { fmt.Println(redisstore.ACL) }

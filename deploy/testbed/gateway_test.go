@@ -1,0 +1,406 @@
+package testbed_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"text/template"
+	"time"
+
+	"sallyport/deploy/testbed/lab"
+)
+
+// settings of one instance; Redis, both domain controllers, a proxy in front.
+var settings = template.Must(template.New("settings").Parse(`issuer: http://sts.contoso.test/adfs/services/trust
+public_url: https://sts.contoso.test
+listen: {{.Listen}}
+tls:
+  certificate_file: {{.Lab.Dir}}/sts.pem
+  key_file: {{.Lab.Dir}}/sts.key
+proxy:
+  trusted: [{{.Proxy}}/32]
+networks:
+  # The browser's own address; the proxy's is not inside, so that the claim
+  # insidecorporatenetwork tells whether X-Forwarded-For was believed.
+  inside: [127.0.0.1/32]
+microsoft365:
+  domains:
+    - name: contoso.test
+directory:
+  domains:
+    - name: corp.contoso.test
+      netbios: CONTOSO
+      upn_suffixes: [contoso.test]
+      servers:
+{{- range .Lab.DCs}}
+        - url: {{.URL}}
+          address: {{.Addr}}
+{{- end}}
+  ca_file: {{.Lab.CAFile}}
+  service_account:
+    name: {{.Lab.Service}}
+    password_file: {{.Lab.ServicePasswordFile}}
+sessions:
+  store: redis
+  redis:
+    url: {{.RedisURL}}
+    user: sallyport
+    password_file: {{.Lab.RedisPasswordFile}}
+    ca_file: {{.Lab.CAFile}}
+  secret_file: {{.Dir}}/session-secret
+signing:
+  key_file: {{.Dir}}/keys/signing.key
+  certificate_file: {{.Dir}}/keys/signing.crt
+relying_parties:
+  - key: party
+    name: Testbed party
+    protocol: wsfed
+    identifiers: ["urn:contoso:testbed:party"]
+    reply_urls: ["https://party.contoso.test/callback"]
+    start_url: https://party.contoso.test/
+signin_page:
+  organisation: Contoso
+audit:
+  file: {{.Own}}/audit.jsonl
+  required: true
+ops:
+  listen: {{.Ops}}
+  control: {{.Own}}/control.sock
+  drain_time: 1s
+`))
+
+// gateway is a fleet of instances of the real binary behind the lab's proxy.
+type gateway struct {
+	lab       *lab.Lab
+	dir       string
+	binary    string
+	signing   *x509.Certificate
+	instances []*instance
+}
+
+// instance is one process.
+type instance struct {
+	config string
+	own    string // its folder: settings, audit file, control socket
+	ops    string // address of /readyz and /metrics
+	cmd    *exec.Cmd
+	done   chan struct{}
+	log    *logBuffer
+}
+
+// logBuffer collects what a process prints. Safe for concurrent use.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// binaryDir is where the binary lies once a test has needed it.
+var binaryDir string
+
+// built is the binary, made once for all tests.
+var built = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "sallyport-testbed-")
+	if err != nil {
+		return "", err
+	}
+	binaryDir = dir
+	bin := filepath.Join(dir, "sallyport")
+	cmd := exec.Command("go", "build", "-race", "-o", bin, "./cmd/sallyport")
+	cmd.Dir = repo
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return bin, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if binaryDir != "" {
+		os.RemoveAll(binaryDir)
+	}
+	os.Exit(code)
+}
+
+// startGateway runs n instances with the same keys and secrets and waits until
+// each is ready.
+func startGateway(t *testing.T, l *lab.Lab, n int) *gateway {
+	t.Helper()
+	bin, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gateway{lab: l, dir: t.TempDir(), binary: bin}
+	secret := make([]byte, 32)
+	if _, err := rand.Read(secret); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(g.dir, "session-secret"), []byte(hex.EncodeToString(secret)+"\n"))
+	g.makeSigningKey(t)
+	for i := range n {
+		g.addInstance(t, i)
+	}
+	for _, in := range g.instances {
+		in.start(t, g)
+	}
+	for _, in := range g.instances {
+		in.waitReady(t)
+	}
+	return g
+}
+
+func write(t *testing.T, file string, content []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// makeSigningKey makes what an administrator would export from AD FS: an RSA
+// key and a self-signed certificate.
+func (g *gateway) makeSigningKey(t *testing.T) {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()),
+		Subject:      pkix.Name{CommonName: "ADFS Signing - sts.contoso.test"},
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(365 * 24 * time.Hour),
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g.signing, err = x509.ParseCertificate(der); err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(g.dir, "keys/signing.key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))
+	write(t, filepath.Join(g.dir, "keys/signing.crt"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+func (g *gateway) addInstance(t *testing.T, i int) {
+	t.Helper()
+	host, _, err := net.SplitHostPort(g.lab.GatewayAddrs[i])
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy, _, err := net.SplitHostPort(g.lab.ProxyAddr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := &instance{own: filepath.Join(g.dir, fmt.Sprintf("instance%d", i+1)), ops: host + ":9464"}
+	in.config = filepath.Join(in.own, "sallyport.yaml")
+	var text bytes.Buffer
+	if err := settings.Execute(&text, map[string]any{
+		"Lab": g.lab, "Dir": g.dir, "Own": in.own, "Listen": g.lab.GatewayAddrs[i], "Ops": in.ops, "Proxy": proxy,
+		"RedisURL": strings.Replace(g.lab.RedisURL, "sallyport@", "", 1),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	write(t, in.config, text.Bytes())
+	g.instances = append(g.instances, in)
+}
+
+// start runs the process until the test ends.
+func (in *instance) start(t *testing.T, g *gateway) {
+	t.Helper()
+	if err := in.launch(g); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.stop(t)
+		keep(t, g.lab, filepath.Base(in.own)+".log", in.log.String())
+		if strings.Contains(in.log.String(), "DATA RACE") {
+			t.Errorf("data race in the gateway:\n%s", in.log)
+		}
+	})
+}
+
+// launch starts the process.
+func (in *instance) launch(g *gateway) error {
+	if in.log == nil {
+		in.log = &logBuffer{}
+	}
+	cmd := exec.Command(g.binary, "serve", "--config", in.config)
+	cmd.Stdout, cmd.Stderr = in.log, in.log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	in.cmd, in.done = cmd, done
+	go func() {
+		defer close(done)
+		cmd.Wait() // the status is read from cmd.ProcessState
+	}()
+	return nil
+}
+
+// stop ends the process as a service manager does and waits for it.
+func (in *instance) stop(t *testing.T) {
+	t.Helper()
+	in.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-in.done:
+	case <-time.After(30 * time.Second):
+		in.cmd.Process.Kill()
+		t.Errorf("instance did not end within 30 s of SIGTERM:\n%s", in.log)
+	}
+}
+
+// readyWithin waits without a test, for goroutines.
+func (in *instance) readyWithin(limit time.Duration) bool {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); <-tick.C {
+		if status, _ := in.readiness(); status == http.StatusOK {
+			return true
+		}
+	}
+	return false
+}
+
+// readiness asks /readyz.
+func (in *instance) readiness() (status int, body string) { return in.ask("/readyz") }
+
+// controllers is how many domain controllers the instance would use now, by its
+// own metric.
+func (in *instance) controllers() int {
+	_, body := in.ask("/metrics")
+	n := 0
+	for line := range strings.Lines(body) {
+		if strings.HasPrefix(line, "sallyport_directory_dc_usable{") && strings.HasSuffix(strings.TrimSpace(line), "} 1") {
+			n++
+		}
+	}
+	return n
+}
+
+// ask fetches a page of the operators' listener.
+func (in *instance) ask(path string) (status int, body string) {
+	resp, err := http.Get("http://" + in.ops + path)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer resp.Body.Close()
+	raw, _ := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(raw)
+}
+
+func (in *instance) waitReady(t *testing.T) {
+	t.Helper()
+	eventually(t, 30*time.Second, "gateway at "+in.ops, func() bool {
+		select {
+		case <-in.done:
+			t.Fatalf("the gateway ended:\n%s", in.log)
+		default:
+		}
+		status, body := in.readiness()
+		return status == http.StatusOK && !strings.Contains(body, "degraded")
+	})
+}
+
+// audit reads the instance's audit records.
+func (in *instance) audit(t *testing.T) []map[string]any {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(in.own, "audit.jsonl"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	var all []map[string]any
+	for line := range strings.Lines(string(raw)) {
+		var rec map[string]any
+		if err := json.Unmarshal([]byte(line), &rec); err != nil {
+			t.Fatalf("audit line %q: %v", line, err)
+		}
+		all = append(all, rec)
+	}
+	return all
+}
+
+// keep writes a file to the run's artefacts.
+func keep(t *testing.T, l *lab.Lab, name, content string) {
+	t.Helper()
+	dir := filepath.Join(l.Artifacts, strings.ReplaceAll(t.Name(), "/", "_"))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// jsonText is a record as text.
+func jsonText(t *testing.T, record map[string]any) string {
+	t.Helper()
+	raw, err := json.Marshal(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+// browserClient is an HTTP client that finds the lab's names and trusts its CA.
+func browserClient(t *testing.T, l *lab.Lab) *http.Client {
+	t.Helper()
+	names := map[string]string{
+		"sts.contoso.test:443":   l.ProxyAddr,
+		"party.contoso.test:443": l.PartyAddr,
+	}
+	var d net.Dialer
+	tr := &http.Transport{
+		TLSClientConfig:   &tls.Config{RootCAs: l.Roots(t), MinVersion: tls.VersionTLS12},
+		ForceAttemptHTTP2: true,
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			real, ok := names[addr]
+			if !ok {
+				return nil, fmt.Errorf("%s is not in the lab", addr)
+			}
+			return d.DialContext(ctx, network, real)
+		},
+	}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr, Jar: newJar(t), Timeout: 30 * time.Second}
+}
