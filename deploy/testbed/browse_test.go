@@ -1,17 +1,45 @@
 package testbed_test
 
 import (
+	"context"
+	"crypto/tls"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/net/html"
 
 	"sallyport/deploy/testbed/lab"
 )
+
+// browserClient is an HTTP client that finds the lab's names and trusts its CA.
+func browserClient(t *testing.T, l *lab.Lab) *http.Client {
+	t.Helper()
+	names := map[string]string{
+		"sts.contoso.test:443":   l.ProxyAddr,
+		"party.contoso.test:443": l.PartyAddr,
+	}
+	var d net.Dialer
+	tr := &http.Transport{
+		TLSClientConfig:   &tls.Config{RootCAs: l.Roots(t), MinVersion: tls.VersionTLS12},
+		ForceAttemptHTTP2: true,
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			real, ok := names[addr]
+			if !ok {
+				return nil, fmt.Errorf("%s is not in the lab", addr)
+			}
+			return d.DialContext(ctx, network, real)
+		},
+	}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr, Jar: newJar(t), Timeout: 30 * time.Second}
+}
 
 func newJar(t *testing.T) http.CookieJar {
 	t.Helper()

@@ -2,10 +2,8 @@ package testbed_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/hex"
@@ -380,27 +378,4 @@ func jsonText(t *testing.T, record map[string]any) string {
 		t.Fatal(err)
 	}
 	return string(raw)
-}
-
-// browserClient is an HTTP client that finds the lab's names and trusts its CA.
-func browserClient(t *testing.T, l *lab.Lab) *http.Client {
-	t.Helper()
-	names := map[string]string{
-		"sts.contoso.test:443":   l.ProxyAddr,
-		"party.contoso.test:443": l.PartyAddr,
-	}
-	var d net.Dialer
-	tr := &http.Transport{
-		TLSClientConfig:   &tls.Config{RootCAs: l.Roots(t), MinVersion: tls.VersionTLS12},
-		ForceAttemptHTTP2: true,
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			real, ok := names[addr]
-			if !ok {
-				return nil, fmt.Errorf("%s is not in the lab", addr)
-			}
-			return d.DialContext(ctx, network, real)
-		},
-	}
-	t.Cleanup(tr.CloseIdleConnections)
-	return &http.Client{Transport: tr, Jar: newJar(t), Timeout: 30 * time.Second}
 }
