@@ -19,8 +19,8 @@
 // hardware threads of a core slow each other down.
 //
 // The share besides the signature (line 3) is found by weighing every fourth
-// signature with the thread's CPU clock; there is no signer that does not sign. Verifying
-// each signature before it leaves, which the gateway does, is in that share.
+// signature with the thread's CPU clock; there is no signer that does not sign.
+// crypto/rsa verifies each signature that it makes, which is a part of signing here.
 //
 // A password sign-in is two requests, the page and its form; both are counted.
 package main

@@ -34,8 +34,8 @@ type Signer struct {
 	keyID string
 	// keyInfo is ds:KeyInfo and the end of ds:Signature, ready to append.
 	keyInfo string
-	verify  func(pub *rsa.PublicKey, hash crypto.Hash, hashed, sig []byte) error
-	state   sync.Pool // *state
+	verify  func(pub *rsa.PublicKey, hash crypto.Hash, hashed, sig []byte) error // nil: the key verifies
+	state   sync.Pool                                                            // *state
 }
 
 // state is the scratch memory of one token.
@@ -44,6 +44,15 @@ type state struct {
 	digest    []byte
 	signature []byte
 	info      []byte
+}
+
+// SelfVerifying is a key that verifies each signature before it returns it, as
+// crypto/rsa does with an [rsa.PrivateKey] (a faulty signature made with the
+// Chinese remainder theorem gives the key away). The signatures of every other
+// kind of key, one in a hardware module for instance, are verified by the Signer.
+type SelfVerifying interface {
+	crypto.Signer
+	SelfVerifying()
 }
 
 // NewSigner returns a Signer for key, whose certificate is cert. It proves by a
@@ -77,6 +86,10 @@ func NewSigner(key crypto.Signer, cert *x509.Certificate) (*Signer, error) {
 	if _, err := s.sign(probe[:]); err != nil {
 		return nil, err
 	}
+	switch key.(type) {
+	case *rsa.PrivateKey, SelfVerifying:
+		s.verify = nil
+	}
 	return s, nil
 }
 
@@ -84,13 +97,13 @@ func NewSigner(key crypto.Signer, cert *x509.Certificate) (*Signer, error) {
 // the form in which Windows and the Microsoft tools show it.
 func (s *Signer) KeyID() string { return s.keyID }
 
-// sign returns the signature over a SHA-256 digest, verified.
+// sign returns the signature over a SHA-256 digest, verified by the key or here.
 func (s *Signer) sign(digest []byte) ([]byte, error) {
 	sig, err := s.key.Sign(rand.Reader, digest, crypto.SHA256)
 	if err != nil {
 		return nil, fmt.Errorf("token: sign: %w", err)
 	}
-	if err := s.verify(s.pub, crypto.SHA256, digest, sig); err != nil {
+	if s.verify != nil && s.verify(s.pub, crypto.SHA256, digest, sig) != nil {
 		return nil, ErrFault
 	}
 	return sig, nil
