@@ -63,10 +63,11 @@ func (r Reason) String() string {
 }
 
 // ProvesPassword reports whether AD gives this answer only after it has found
-// the password right, so that the person may be told the reason.
+// the password right, so that the person may be told the reason. Restricted is
+// not among them: Samba gives its code, 52f, to wrong passwords too.
 func (r Reason) ProvesPassword() bool {
 	switch r {
-	case Accepted, Restricted, LogonHours, Workstation, PasswordExpired, Disabled, TooManyGroups, AccountExpired, MustChange,
+	case Accepted, LogonHours, Workstation, PasswordExpired, Disabled, TooManyGroups, AccountExpired, MustChange,
 		NotReady, NotAllowed:
 		return true
 	default:

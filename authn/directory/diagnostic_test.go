@@ -78,13 +78,13 @@ func TestD07_ReasonOfEachSubCode(t *testing.T) {
 	if got := directory.ReasonOf(0, false); got != authn.Rejected {
 		t.Errorf("no sub-code: %s", got)
 	}
-	// What proves the password may be told; 775 may not.
+	// What proves the password may be told; 775 may not, and 52f is given to any password.
 	for _, code := range []uint32{0x530, 0x531, 0x532, 0x533, 0x701, 0x773} {
 		if !verdicts[code].reason.ProvesPassword() {
 			t.Errorf("%x does not prove the password", code)
 		}
 	}
-	for _, code := range []uint32{0x52e, 0x525, 0x57, 0x775} {
+	for _, code := range []uint32{0x52e, 0x525, 0x57, 0x775, 0x52f} {
 		if verdicts[code].reason.ProvesPassword() {
 			t.Errorf("%x proves the password", code)
 		}

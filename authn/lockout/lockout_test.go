@@ -226,7 +226,7 @@ func TestD07_ReasonsBecomeOutcomes(t *testing.T) {
 		authn.Misconfigured: lockout.Undecided,
 		authn.WrongPassword: lockout.Failed, authn.Rejected: lockout.Failed, authn.UnknownUser: lockout.Failed, authn.Ambiguous: lockout.Failed,
 		authn.LockedOut: lockout.Denied, authn.Throttled: lockout.Denied, authn.BadInput: lockout.Denied,
-		authn.Restricted: lockout.Proven, authn.LogonHours: lockout.Proven, authn.Workstation: lockout.Proven,
+		authn.Restricted: lockout.Denied, authn.LogonHours: lockout.Proven, authn.Workstation: lockout.Proven,
 		authn.PasswordExpired: lockout.Proven, authn.Disabled: lockout.Proven, authn.TooManyGroups: lockout.Proven,
 		authn.AccountExpired: lockout.Proven, authn.MustChange: lockout.Proven, authn.NotReady: lockout.Proven, authn.NotAllowed: lockout.Proven,
 		authn.Accepted: lockout.Accepted,

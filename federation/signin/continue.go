@@ -213,7 +213,7 @@ func verdict(res *authn.Result) (problem federation.Problem, inPlace bool) {
 		return federation.ProblemNotReady, false
 	case authn.NotAllowed:
 		return federation.ProblemNotAllowed, false
-	default: // Restricted, Workstation
+	default: // Workstation
 		return federation.ProblemRestricted, false
 	}
 }

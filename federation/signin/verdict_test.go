@@ -63,7 +63,7 @@ func TestVerdictTellsOnlyWhatWasProven(t *testing.T) {
 	problems := map[authn.Reason]federation.Problem{
 		authn.PasswordExpired: federation.ProblemChangeElsewhere, authn.MustChange: federation.ProblemChangeElsewhere,
 		authn.Disabled: federation.ProblemDisabled, authn.AccountExpired: federation.ProblemAccountExpired,
-		authn.LogonHours: federation.ProblemHours, authn.Workstation: federation.ProblemRestricted, authn.Restricted: federation.ProblemRestricted,
+		authn.LogonHours: federation.ProblemHours, authn.Workstation: federation.ProblemRestricted,
 		authn.TooManyGroups: federation.ProblemNotReady, authn.NotReady: federation.ProblemNotReady, authn.NotAllowed: federation.ProblemNotAllowed,
 		authn.NoVerdict: federation.ProblemDirectory, authn.Unavailable: federation.ProblemDirectory, authn.Misconfigured: federation.ProblemDirectory,
 		authn.Busy: federation.ProblemBusy,

@@ -23,7 +23,7 @@ var shown = map[uint32]string{
 	0x773: "Your password has to be changed",
 	0x530: "You cannot sign in at this time",
 	0x531: "Your account cannot be used here",
-	0x52f: "Your account cannot be used here",
+	0x52f: "The user name or password is not right.", // a DC may say so of any password
 }
 
 // Check makes the whole trip for every user and some more, and reports each.
