@@ -25,6 +25,7 @@ const (
 	TokenRefused   Code = "SP201" // person known, but no token for this party
 	SessionStarted Code = "SP300"
 	SessionEnded   Code = "SP301" // signed out, revoked, or ended by a check
+	SessionsEnded  Code = "SP302" // an admin ended all sessions of an account
 	ServiceStarted Code = "SP400"
 	ServiceStopped Code = "SP401"
 	EventsLost     Code = "SP402" // events did not fit into memory while a sink was dead

@@ -54,23 +54,50 @@ func (s *Store) Claim(ctx context.Context, purpose, name, note string, ttl time.
 	}
 }
 
+// Note implements [session.Notes].
+func (s *Store) Note(ctx context.Context, purpose, name string) (string, error) {
+	all := s.names.noteNames(purpose, name)
+	got := make([]*redis.StringCmd, len(all))
+	err := s.do(ctx, "note", func(ctx context.Context) error {
+		p := s.client.Pipeline()
+		for i, n := range all {
+			got[i] = p.Get(ctx, n)
+		}
+		cmds, err := p.Exec(ctx)
+		return firstFault(cmds, err)
+	})
+	if err != nil {
+		return "", err
+	}
+	for _, g := range got {
+		switch there, err := g.Result(); {
+		case errors.Is(err, redis.Nil):
+		case err != nil || len(there) <= tokenSize:
+			return "", fmt.Errorf("%w: another kind of value stands in a note's place", session.ErrUnavailable)
+		default:
+			return there[tokenSize:], nil
+		}
+	}
+	return "", nil
+}
+
 // Amend implements [session.Notes].
 func (s *Store) Amend(ctx context.Context, purpose, name, note string, ttl time.Duration) error {
 	if err := session.CheckNote(note, ttl); err != nil {
 		return err
 	}
-	key := s.names.noteNames(purpose, name)[0]
+	all := s.names.noteNames(purpose, name)
 	return s.do(ctx, "amend", func(ctx context.Context) error {
-		var err error
-		if note == "" {
-			err = s.client.Del(ctx, key).Err()
-		} else {
+		p := s.client.Pipeline()
+		if note != "" {
 			token := session.NewID(false)
-			err = s.client.Set(ctx, key, string(token[:tokenSize])+note, ttl).Err()
+			p.Set(ctx, all[0], string(token[:tokenSize])+note, ttl)
+			all = all[1:]
 		}
-		if errors.Is(err, redis.Nil) {
-			err = nil
+		for _, n := range all { // those of an instance that has another master in front, too
+			p.Del(ctx, n)
 		}
-		return err
+		cmds, err := p.Exec(ctx)
+		return firstFault(cmds, err)
 	})
 }

@@ -15,6 +15,8 @@ type Notes interface {
 	// Claim writes a note under the name unless there is one. It returns the note
 	// that is there then, and whether this call wrote it. One round trip.
 	Claim(ctx context.Context, purpose, name, note string, ttl time.Duration) (there string, mine bool, err error)
+	// Note returns the note under the name, empty when there is none. One round trip.
+	Note(ctx context.Context, purpose, name string) (string, error)
 	// Amend replaces the note under the name, or removes it when note is empty.
 	Amend(ctx context.Context, purpose, name, note string, ttl time.Duration) error
 }
@@ -63,6 +65,20 @@ func (m *Memory) Claim(_ context.Context, purpose, name, note string, ttl time.D
 		return n.text, false, nil
 	}
 	return note, true, m.note(key, note, now, ttl)
+}
+
+// Note implements [Notes].
+func (m *Memory) Note(_ context.Context, purpose, name string) (string, error) {
+	now := m.cfg.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return "", fmt.Errorf("%w: closed", ErrUnavailable)
+	}
+	if n, ok := m.notes[purpose+"\x00"+name]; ok && now.Before(n.until) {
+		return n.text, nil
+	}
+	return "", nil
 }
 
 // Amend implements [Notes].

@@ -338,6 +338,13 @@ func TestServeAnswersReloadsAndStops(t *testing.T) {
 		t.Error(err)
 	}
 
+	if status, out, errs := call(t, "", "sessions", "end", "alice@contoso.test", "--config", p.conf); status != 0 || out != "all sessions of CONTOSO\\alice have ended\n" {
+		t.Errorf("sessions end: %d %s%s", status, out, errs)
+	}
+	if status, _, errs := call(t, "", "sessions", "end", "nobody@contoso.test", "--config", p.conf); status != 1 || !strings.Contains(errs, "nobody@contoso.test") {
+		t.Errorf("sessions end of nobody: %d %s", status, errs)
+	}
+
 	// A broken file leaves the old settings in force and says so.
 	good, err := os.ReadFile(p.conf)
 	must(t, err)
@@ -357,7 +364,7 @@ func TestServeAnswersReloadsAndStops(t *testing.T) {
 	}
 	trail, err := os.ReadFile(filepath.Join(p.dir, "audit.jsonl"))
 	must(t, err)
-	for _, code := range []string{"SP400", "SP401", "SP500", "SP501", "SP510"} {
+	for _, code := range []string{"SP302", "SP400", "SP401", "SP500", "SP501", "SP510"} {
 		if !bytes.Contains(trail, []byte(`"`+code+`"`)) {
 			t.Errorf("no %s in the audit trail:\n%s", code, trail)
 		}

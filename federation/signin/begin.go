@@ -137,6 +137,15 @@ func (f *Flow) current(w http.ResponseWriter, r *http.Request, party string) (*s
 		f.storeDown(ctx, "use", err)
 		return nil, nil
 	}
+	switch revoked, err := f.cfg.Revoked(ctx, s); {
+	case err != nil:
+		f.storeDown(ctx, "revoked", err)
+		return nil, nil
+	case revoked:
+		f.revoke(ctx, id, s, nil, "all_sessions_ended", "")
+		setCookie(w, SessionCookie, "", -1)
+		return nil, nil
+	}
 	done := f.metrics.step("account")
 	acc, err := f.cfg.Accounts.Account(ctx, s.Domain, s.Account, s.AuthenticatedAt.Add(-attemptTime))
 	done()
@@ -147,7 +156,11 @@ func (f *Flow) current(w http.ResponseWriter, r *http.Request, party string) (*s
 	case reason.Undecided():
 		return nil, federation.Refuse(undecided(reason), nil, fmt.Errorf("signin: account of a session: %w", err))
 	}
-	f.revoke(ctx, id, s, acc, reason)
+	why, detail := reason.String(), ""
+	if reason == authn.MustChange && acc != nil && acc.State&authn.StateMustChange == 0 {
+		why, detail = "password_changed", "pwdLastSet differs from the session's"
+	}
+	f.revoke(ctx, id, s, acc, why, detail)
 	setCookie(w, SessionCookie, "", -1)
 	return nil, nil
 }
@@ -180,19 +193,16 @@ func judgeAccount(s *session.Session, acc *authn.Account, err error) authn.Reaso
 	return authn.Accepted
 }
 
-// revoke ends a session that its account does not carry any more.
-func (f *Flow) revoke(ctx context.Context, id session.ID, s *session.Session, acc *authn.Account, why authn.Reason) {
+// revoke ends a session that must not be used any more.
+func (f *Flow) revoke(ctx context.Context, id session.ID, s *session.Session, acc *authn.Account, why, detail string) {
 	ctx = context.WithoutCancel(ctx)
 	if _, err := f.cfg.Sessions.End(ctx, id); err != nil && !errors.Is(err, session.ErrNone) {
 		f.storeDown(ctx, "end", err)
 	}
 	f.metrics.sessions.WithLabelValues("revoked").Inc()
-	e := &audit.Event{Code: audit.SessionEnded, Account: s.Account.String(), Method: s.Method.String(), Reason: why.String()}
+	e := &audit.Event{Code: audit.SessionEnded, Account: s.Account.String(), Method: s.Method.String(), Reason: why, Detail: detail}
 	if acc != nil {
 		e.AccountName, e.UPN = acc.Name(), acc.UPN
-		if why == authn.MustChange && acc.State&authn.StateMustChange == 0 {
-			e.Reason, e.Detail = "password_changed", "pwdLastSet differs from the session's"
-		}
 	}
 	f.record(ctx, e)
 }

@@ -56,6 +56,9 @@ type Config struct {
 	// Notice is the address that tells a party of protocol saml that a person has
 	// signed out, empty when it cannot be told. Default: none can.
 	Notice func(ctx context.Context, rp *federation.RelyingParty, sub *federation.Subject) string
+	// Revoked reports whether a live session was ended with all others of its
+	// account. Default: none is.
+	Revoked func(ctx context.Context, s *session.Session) (bool, error)
 	// Origin is the service's own public origin, scheme, host and port, for example
 	// https://sts.contoso.test. A post from a browser must come from it.
 	Origin string
@@ -114,6 +117,9 @@ func New(cfg Config) (*Flow, error) {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Revoked == nil {
+		cfg.Revoked = func(context.Context, *session.Session) (bool, error) { return false, nil }
 	}
 	if cfg.CleanUp == nil {
 		cfg.CleanUp = cleanUpAddress

@@ -63,6 +63,7 @@ func Run(t *testing.T, h Harness) {
 		{"once is once in a race", session.Lifetimes{}, (*suite).onceRace},
 		{"a note is shared until it ends", session.Lifetimes{}, (*suite).notes},
 		{"one of many claims a note", session.Lifetimes{}, (*suite).notesRace},
+		{"R05 all sessions of an account end at once, everywhere", session.Lifetimes{}, (*suite).revocations},
 		{"a record that cannot be kept is refused", session.Lifetimes{}, (*suite).badRecords},
 		{"a closed store is unavailable", session.Lifetimes{}, (*suite).closed},
 	}
@@ -376,18 +377,30 @@ func (x *suite) notes() {
 			x.t.Errorf("Amend: %v", err)
 		}
 	}
+	read := func(purpose, name, want string) {
+		x.t.Helper()
+		if there, err := n.Note(ctx, purpose, name); err != nil || there != want {
+			x.t.Errorf("Note(%q, %q) = %q, %v; want %q", purpose, name, there, err, want)
+		}
+	}
+	read("a", "1", "")
 	claim("a", "1", "?", "?", true)
 	claim("a", "1", "?", "?", false)
+	read("a", "1", "?")
+	read("a1", "", "")
 	claim("a", "1", "other", "?", false)
 	claim("b", "1", "?", "?", true)
 	claim("a1", "", "?", "?", true) // purpose and name must not run into each other
 	amend("1", "wrong_password")
 	claim("a", "1", "?", "wrong_password", false)
+	read("a", "1", "wrong_password")
 	amend("1", "")
+	read("a", "1", "")
 	claim("a", "1", "again", "again", true)
 	x.Advance(x.t, 30*time.Second)
 	claim("a", "1", "?", "again", false)
 	x.Advance(x.t, 31*time.Second)
+	read("a", "1", "")
 	claim("a", "1", "?", "?", true)
 	amend("2", "first") // nobody had claimed it
 	claim("a", "2", "?", "first", false)
@@ -451,7 +464,8 @@ func (x *suite) closed() {
 	_, onceErr := x.s.Once(ctx, "p", "k", time.Minute)
 	_, _, claimErr := x.shared().Claim(ctx, "p", "k", "?", time.Minute)
 	amendErr := x.shared().Amend(ctx, "p", "k", "?", time.Minute)
-	for _, err := range []error{useErr, createErr, onceErr, claimErr, amendErr, x.s.Ping(ctx)} {
+	_, noteErr := x.shared().Note(ctx, "p", "k")
+	for _, err := range []error{useErr, createErr, onceErr, claimErr, amendErr, noteErr, x.s.Ping(ctx)} {
 		if !errors.Is(err, session.ErrUnavailable) {
 			x.t.Errorf("after Close: %v, want unavailable", err)
 		}

@@ -66,28 +66,29 @@ type App struct {
 	level *slog.LevelVar
 	now   func() time.Time
 
-	registry  *prometheus.Registry
-	health    *telemetry.Health
-	audit     *auditlog.Log
-	auditFile *auditlog.File // nil without a file
-	directory *directory.Directory
-	cache     *directory.Cache
-	anchors   *claims.AnchorIndex
-	groups    *claims.GroupIndex
-	gate      *lockout.Memory
-	passwords *password.Pipeline
-	sessions  session.Store
-	store     *redisstore.Store // nil with memory
-	keys      *certs.Keys
-	tls       *certs.Listener
-	metadata  *metadata.Handler
-	flow      *signin.Flow
-	saml      *saml.Handler
-	edge      *web.Edge
-	server    *web.Server
-	listener  net.Listener
-	ops       *telemetry.Ops
-	control   *telemetry.Control
+	registry    *prometheus.Registry
+	health      *telemetry.Health
+	audit       *auditlog.Log
+	auditFile   *auditlog.File // nil without a file
+	directory   *directory.Directory
+	cache       *directory.Cache
+	anchors     *claims.AnchorIndex
+	groups      *claims.GroupIndex
+	gate        *lockout.Memory
+	passwords   *password.Pipeline
+	sessions    session.Store
+	store       *redisstore.Store // nil with memory
+	revocations *session.Revocations
+	keys        *certs.Keys
+	tls         *certs.Listener
+	metadata    *metadata.Handler
+	flow        *signin.Flow
+	saml        *saml.Handler
+	edge        *web.Edge
+	server      *web.Server
+	listener    net.Listener
+	ops         *telemetry.Ops
+	control     *telemetry.Control
 
 	live atomic.Pointer[live]
 
@@ -161,6 +162,7 @@ func (a *App) Start(ctx context.Context) error {
 	a.spawn(func() { a.groups.Run(run, groupInterval) })
 	a.run = run
 	a.watchAnchors(a.cfg)
+	a.spawn(func() { a.revocations.Run(run) })
 	if a.tls != nil {
 		a.spawn(func() { a.tls.Watch(run, 10*time.Second, a.tlsChanged) })
 	}
@@ -180,7 +182,7 @@ func (a *App) Start(ctx context.Context) error {
 	}
 	if a.cfg.Ops.Control != "" {
 		control, err := telemetry.StartControl(telemetry.ControlConfig{
-			Path: a.cfg.Ops.Control, Reload: a.Reload, Partial: ErrRestart, Health: a.health, Pprof: a.cfg.Ops.Pprof, Logger: a.log,
+			Path: a.cfg.Ops.Control, Reload: a.Reload, Partial: ErrRestart, EndSessions: a.EndSessions, Health: a.health, Pprof: a.cfg.Ops.Pprof, Logger: a.log,
 		})
 		if err != nil {
 			return err

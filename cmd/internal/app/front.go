@@ -47,7 +47,7 @@ func (a *App) buildFront() error {
 			Claims: func() wsfed.Claims { return a.live.Load().claims },
 			Signer: func() *token.Signer { return a.live.Load().signer },
 		}, "saml": samlResponder},
-		Parties: a.party, Notice: samlResponder.Notice,
+		Parties: a.party, Notice: samlResponder.Notice, Revoked: a.revocations.Revoked,
 		Origin: a.cfg.PublicURL, Seal: box, Audit: a.audit, Pages: a.live.Load().pages,
 		Logger: a.log, Registerer: a.registry, Now: a.now,
 	})

@@ -126,6 +126,21 @@ func lifetimes(s config.Sessions) session.Lifetimes {
 }
 
 func (a *App) buildSessions() error {
+	if err := a.buildStore(); err != nil {
+		return err
+	}
+	notes, ok := a.sessions.(session.Notes)
+	if !ok {
+		return fmt.Errorf("sessions.store: %T keeps no notes", a.sessions)
+	}
+	var err error
+	a.revocations, err = session.NewRevocations(session.RevocationsConfig{
+		Notes: notes, Lifetimes: lifetimes(a.cfg.Sessions), Now: a.now, Logger: a.log,
+	})
+	return err
+}
+
+func (a *App) buildStore() error {
 	if a.cfg.Sessions.Store == "memory" {
 		a.sessions = session.NewMemory(session.Config{Lifetimes: lifetimes(a.cfg.Sessions), Now: a.now})
 		return nil
@@ -140,6 +155,23 @@ func (a *App) buildSessions() error {
 	}
 	a.sessions = a.store
 	return nil
+}
+
+// EndSessions ends all sessions of a person on every instance, whatever form the
+// user name has, and returns whose they were, as NETBIOS\name.
+func (a *App) EndSessions(ctx context.Context, user string) (string, error) {
+	acc, err := a.directory.Resolve(ctx, user)
+	if err != nil {
+		return "", fmt.Errorf("the directory has no answer for %q: %w", user, err)
+	}
+	if err := a.revocations.EndAll(ctx, acc.ID); err != nil {
+		return "", fmt.Errorf("the sessions of %s may live on, try again when the store answers: %w", acc.Name(), err)
+	}
+	e := &audit.Event{Time: a.now(), Code: audit.SessionsEnded, Account: acc.ID.String(), AccountName: acc.Name(), UPN: acc.UPN}
+	if err := a.audit.Record(ctx, e); err != nil {
+		a.log.Error("the end of all sessions of an account was not recorded", "account", acc.Name(), "error", err)
+	}
+	return acc.Name(), nil
 }
 
 // RedisConfig translates the sessions.redis section.

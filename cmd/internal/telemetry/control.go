@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,14 +24,17 @@ type ControlConfig struct {
 	// Partial is what Reload's error wraps when the settings are in force as far as
 	// they may change live. Nil: an error means that nothing changed.
 	Partial error
-	Health  *Health
+	// EndSessions ends all sessions of the person with this user name and returns
+	// whose they were. Its error is for an admin.
+	EndSessions func(ctx context.Context, user string) (account string, err error)
+	Health      *Health
 	// Pprof offers profiles, which show memory.
 	Pprof  bool
 	Logger *slog.Logger
 }
 
-// Control is the unix socket of the service's own user: POST /reload, GET
-// /readyz, and profiles when they are switched on.
+// Control is the unix socket of the service's own user: POST /reload, POST
+// /sessions/end, GET /readyz, and profiles when they are switched on.
 type Control struct {
 	server *http.Server
 	path   string
@@ -110,6 +114,9 @@ func controlHandler(cfg ControlConfig) http.Handler {
 		}
 		writeJSON(w, http.StatusOK, map[string]string{"reload": "done"})
 	})
+	if cfg.EndSessions != nil {
+		mux.HandleFunc("POST /sessions/end", endSessions(cfg.EndSessions))
+	}
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusOK, cfg.Health.Ready(r.Context()))
 	})
@@ -120,6 +127,23 @@ func controlHandler(cfg ControlConfig) http.Handler {
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
 	return headers(mux)
+}
+
+// endSessions answers POST /sessions/end.
+func endSessions(end func(ctx context.Context, user string) (string, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var ask struct{ User string }
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4096)).Decode(&ask); err != nil || ask.User == "" {
+			writeJSON(w, http.StatusBadRequest, map[string]string{"error": `the body must be {"user": "NAME"}`})
+			return
+		}
+		account, err := end(r.Context(), ask.User)
+		if err != nil {
+			writeJSON(w, http.StatusUnprocessableEntity, map[string]string{"error": err.Error()})
+			return
+		}
+		writeJSON(w, http.StatusOK, map[string]string{"account": account})
+	}
 }
 
 // Stop ends the socket and takes it away, unless another process has put its own
