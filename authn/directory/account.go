@@ -72,10 +72,23 @@ func (dm *domain) accountOf(e *ldap.Entry, now time.Time) (*authn.Account, error
 	return acc, nil
 }
 
+// stateOf reads the account's state. Windows and Samba give each of these
+// attributes for every user, so one that is missing is hidden from the service
+// account.
 func (dm *domain) stateOf(e *ldap.Entry, acc *authn.Account, now time.Time) error {
-	uac, ok := integer(e, "userAccountControl")
-	if !ok {
-		return dm.unreadable(e, "userAccountControl")
+	var uac, computed, expires int64
+	for _, a := range []struct {
+		name string
+		to   *int64
+	}{
+		{"userAccountControl", &uac}, {"msDS-User-Account-Control-Computed", &computed},
+		{"accountExpires", &expires}, {"pwdLastSet", &acc.PwdLastSet},
+	} {
+		v, ok := integer(e, a.name)
+		if !ok {
+			return dm.unreadable(e, a.name)
+		}
+		*a.to = v
 	}
 	set := func(s authn.State, on bool) {
 		if on {
@@ -84,18 +97,11 @@ func (dm *domain) stateOf(e *ldap.Entry, acc *authn.Account, now time.Time) erro
 	}
 	set(authn.StateDisabled, uac&uacDisabled != 0)
 	set(authn.StateSmartCard, uac&uacSmartCard != 0)
-	computed, _ := integer(e, "msDS-User-Account-Control-Computed")
 	set(authn.StateLocked, computed&uacLockout != 0)
 	set(authn.StatePasswordExpired, computed&uacPasswordExpired != 0)
-	if v, ok := integer(e, "accountExpires"); ok {
-		t, real := fileTime(v)
-		set(authn.StateAccountExpired, real && v != math.MaxInt64 && !t.After(now))
-	}
-	acc.PwdLastSet = -1
-	if v, ok := integer(e, "pwdLastSet"); ok {
-		acc.PwdLastSet = v
-		set(authn.StateMustChange, v == 0 && uac&uacNeverExpires == 0)
-	}
+	end, real := fileTime(expires)
+	set(authn.StateAccountExpired, real && expires != math.MaxInt64 && !end.After(now))
+	set(authn.StateMustChange, acc.PwdLastSet == 0 && uac&uacNeverExpires == 0)
 	if v, ok := integer(e, "msDS-UserPasswordExpiryTimeComputed"); ok {
 		acc.PasswordExpires, _ = fileTime(v)
 	}

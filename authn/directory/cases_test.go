@@ -288,3 +288,18 @@ func FuzzName(f *testing.F) {
 		}
 	})
 }
+
+// TestStateThatCannotBeReadIsNoGoodState: an account whose state the service
+// account may not read gets no session and no token, and the admin hears which
+// attribute it is.
+func TestStateThatCannotBeReadIsNoGoodState(t *testing.T) {
+	for _, name := range []string{"userAccountControl", "msDS-User-Account-Control-Computed", "accountExpires", "pwdLastSet"} {
+		l := newLab(t, directorytest.Config{Users: []directorytest.User{
+			{SAM: "alice", UPN: "alice@contoso.test", Password: password, Hidden: []string{name}},
+		}})
+		_, err := l.dir.Resolve(t.Context(), `CONTOSO\alice`)
+		if authn.ReasonOf(err) != authn.Misconfigured || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s hidden: %v", name, err)
+		}
+	}
+}

@@ -267,7 +267,7 @@ func (c *conn) read(o *object, s searchRequest) ([]attribute, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(values) == 0 {
+		if len(values) == 0 || o.hides(name) {
 			continue
 		}
 		shown := name
@@ -281,6 +281,11 @@ func (c *conn) read(o *object, s searchRequest) ([]attribute, error) {
 		out = append(out, attribute{rangedName, part})
 	}
 	return out, nil
+}
+
+// hides reports whether an attribute of the object is not for the one who asks.
+func (o *object) hides(name string) bool {
+	return o.user != nil && slices.ContainsFunc(o.user.Hidden, func(h string) bool { return strings.EqualFold(h, name) })
 }
 
 // parsePaging reads the value of the paging control (RFC 2696); the cookie is the

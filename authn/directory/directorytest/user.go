@@ -68,6 +68,10 @@ type User struct {
 	// account; the object itself is invisible, as it is to ordinary accounts.
 	ResultantPSO string
 
+	// Hidden are attributes that no search returns, as when the account that searches
+	// lacks the right to read them.
+	Hidden []string
+
 	// State says in a few words what the account is for, for tables of users.
 	State string
 	// Data is the sub-code of a bind with the right password, 0 when it succeeds.
