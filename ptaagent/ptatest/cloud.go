@@ -54,6 +54,8 @@ type Cloud struct {
 	codes    map[string]code  // authorization codes
 	devices  map[string]code  // device codes
 	seen     map[string]bool  // request ids that must be fresh
+	order    []string         // the same as a ring
+	next     int              // where the ring is written
 	conns    map[net.Conn]bool
 }
 

@@ -5,10 +5,9 @@ import (
 	"net/http"
 )
 
-type grant struct{}
-type code struct{}
-
-func (c *Cloud) route(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }
+func (c *Cloud) relay(w http.ResponseWriter, r *http.Request, host string) { http.NotFound(w, r) }
+func (c *Cloud) frontSocket(w http.ResponseWriter, r *http.Request)        { http.NotFound(w, r) }
+func (c *Cloud) frontResult(w http.ResponseWriter, r *http.Request)        { http.NotFound(w, r) }
 
 // SignIn makes one sign-in over an agent.
 func (c *Cloud) SignIn(ctx context.Context, s SignIn) (Verdict, error) {
@@ -17,10 +16,6 @@ func (c *Cloud) SignIn(ctx context.Context, s SignIn) (Verdict, error) {
 
 // Stats are the counters now.
 func (c *Cloud) Stats() Stats { return Stats{} }
-
-// AdminToken is an access token for the registration, as an administrator of
-// the tenant gets it.
-func (c *Cloud) AdminToken() string { return "" }
 
 // RestartRelay cuts all links and relayed connections at the TCP level, as a
 // restart of the relay does.
