@@ -274,7 +274,11 @@ func TestL08_KeyNeverShowsInErrors(t *testing.T) {
 }
 
 func TestGeneratedKeyIsAsADFSMakesIt(t *testing.T) {
-	dir := filepath.Join(privateDir(t), "sub")
+	open := t.TempDir() // the directory above may be read by everybody, as /etc/sallyport
+	if err := os.Chmod(open, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(open, "keys")
 	cfg := certs.Config{
 		KeyFile: filepath.Join(dir, "signing.key"), CertificateFile: filepath.Join(dir, "signing.crt"),
 		Generate: true, Host: "sts.contoso.test", Now: func() time.Time { return now },
@@ -305,6 +309,26 @@ func TestGeneratedKeyIsAsADFSMakesIt(t *testing.T) {
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, ".new-*")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v %v", left, err)
+	}
+}
+
+func TestNoKeyIsMadeInADirectoryOfOthers(t *testing.T) {
+	dir := privateDir(t)
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cfg := certs.Config{
+		KeyFile: filepath.Join(dir, "signing.key"), CertificateFile: filepath.Join(dir, "signing.crt"),
+		Generate: true, Host: "sts.contoso.test", Now: func() time.Time { return now },
+	}
+	if _, _, err := certs.Load(cfg); !errors.Is(err, certs.ErrPermissions) {
+		t.Errorf("in a directory of mode 0755: %v", err)
+	}
+	if _, err := os.Stat(cfg.KeyFile); !errors.Is(err, os.ErrNotExist) {
+		t.Error("a key was made")
+	}
+	if err := certs.CheckPlace(cfg); !errors.Is(err, certs.ErrPermissions) {
+		t.Errorf("CheckPlace: %v", err)
 	}
 }
 

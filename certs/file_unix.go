@@ -39,7 +39,7 @@ func checkPrivate(f *os.File, path string) error {
 	if mode := info.Mode().Perm(); mode&0o177 != 0 {
 		return fmt.Errorf("%w: %s has mode %04o: run chmod 0600 %s", ErrPermissions, path, mode, path)
 	}
-	return checkDirectories(path)
+	return checkPlace(path)
 }
 
 func checkOwner(info os.FileInfo, path string) error {
@@ -53,17 +53,25 @@ func checkOwner(info os.FileInfo, path string) error {
 	return nil
 }
 
-// checkDirectories judges the directory that really holds the file, behind any
-// symbolic link, and the way to it.
-func checkDirectories(path string) error {
+// checkPlace judges the directory that really holds the file, behind any symbolic
+// link, and the way to it.
+func checkPlace(path string) error {
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return err
 	}
-	if real, err = filepath.Abs(real); err != nil {
+	return checkDirectory(filepath.Dir(real))
+}
+
+// checkDirectory judges a directory of keys and the way to it.
+func checkDirectory(dir string) error {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
 		return err
 	}
-	dir := filepath.Dir(real)
+	if dir, err = filepath.Abs(dir); err != nil {
+		return err
+	}
 	for at := dir; ; at = filepath.Dir(at) {
 		info, err := os.Stat(at)
 		if err != nil {

@@ -115,6 +115,16 @@ func generateMissing(cfg Config) error {
 	return store(cfg, key, cert)
 }
 
+// CheckPlace says whether Load could make a key where cfg wants it: ErrPermissions
+// with what to do when the directory is there and lets others in.
+func CheckPlace(cfg Config) error {
+	dir := filepath.Dir(cfg.KeyFile)
+	if there, err := exists(dir); err != nil || !there {
+		return err
+	}
+	return checkDirectory(dir)
+}
+
 // store writes the pair durably, the certificate first: a crash in between
 // leaves a certificate that never signed, and the message above says what to do.
 func store(cfg Config, key *rsa.PrivateKey, cert *x509.Certificate) error {
@@ -130,7 +140,7 @@ func store(cfg Config, key *rsa.PrivateKey, cert *x509.Certificate) error {
 			return fmt.Errorf("directory for the signing key: %w", err)
 		}
 	}
-	if err := checkDirectories(filepath.Dir(cfg.KeyFile) + "/."); err != nil {
+	if err := checkDirectory(filepath.Dir(cfg.KeyFile)); err != nil {
 		return err
 	}
 	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})

@@ -25,6 +25,10 @@ func (r *report) signing(cfg *config.Config) {
 	s := cfg.Signing
 	if _, err := os.Stat(s.KeyFile); s.Generate && errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(s.CertificateFile); errors.Is(err, fs.ErrNotExist) {
+			if err := certs.CheckPlace(certs.Config{KeyFile: s.KeyFile}); err != nil {
+				r.add(bad, "signing key", err.Error(), remedyFor(err))
+				return
+			}
 			r.add(good, "signing key", "is made at the first start: "+s.KeyFile, "")
 			return
 		}

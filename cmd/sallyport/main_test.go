@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -226,6 +227,19 @@ func (p *place) keys(t *testing.T) {
 	t.Helper()
 	c := p.start(t)
 	c.stop(t)
+}
+
+// TestSigninComesBeforeTheFirstStart: an admin tries one person before the service
+// has made its key, and the trial makes none.
+func TestSigninComesBeforeTheFirstStart(t *testing.T) {
+	p := newPlace(t)
+	status, out, errs := call(t, "Passw0rd-alice\n", "signin", "alice@contoso.test", "--config", p.conf)
+	if status != 0 || !strings.Contains(out, "alice@contoso.test") {
+		t.Errorf("status %d\n%s%s", status, out, errs)
+	}
+	if _, err := os.Stat(filepath.Join(p.dir, "keys")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the trial left keys: %v", err)
+	}
 }
 
 func TestSigninPrintsTheClaims(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/term"
 
 	"sallyport/authn"
+	"sallyport/certs"
 	"sallyport/cmd/internal/app"
 	"sallyport/cmd/internal/config"
 	"sallyport/cmd/internal/telemetry"
@@ -67,8 +69,15 @@ func try(ctx context.Context, cfg *config.Config, log *slog.Logger, name string,
 	own := *cfg
 	own.Audit = config.Default().Audit
 	own.Audit.Stdout = true
+	opts := app.Options{Version: release(), Logger: log, Stdout: io.Discard}
+	if _, err := os.Stat(own.Signing.KeyFile); own.Signing.Generate && errors.Is(err, fs.ErrNotExist) {
+		// Before the first start: a key for this one token, which is thrown away.
+		if opts.Key, err = passingKey(cfg); err != nil {
+			return nil, err
+		}
+	}
 	own.Signing.Generate = false
-	a, err := app.New(&own, app.Options{Version: release(), Logger: log, Stdout: io.Discard})
+	a, err := app.New(&own, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +85,16 @@ func try(ctx context.Context, cfg *config.Config, log *slog.Logger, name string,
 	end, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	return t, errors.Join(err, a.Stop(end))
+}
+
+// passingKey makes a signing key that is written nowhere.
+func passingKey(cfg *config.Config) (*certs.Key, error) {
+	key, cert, err := certs.Generate(cfg.Host(), 2048, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	made, _, err := certs.New(key, cert, time.Now())
+	return made, err
 }
 
 // askPassword reads the password without showing it.
