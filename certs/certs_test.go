@@ -403,7 +403,7 @@ func FuzzKeyFile(f *testing.F) {
 	f.Add(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}))
 	f.Add([]byte("-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		signer, err := certs.ParseKey(bytes.Clone(data))
+		signer, err := certs.ParseKey(bytes.Clone(data), []byte("Pass-1234"))
 		if (signer == nil) == (err == nil) {
 			t.Errorf("signer %v with error %v", signer, err)
 		}

@@ -1,4 +1,6 @@
 package certs
 
+import "sallyport/certs/internal/pemkey"
+
 // ParseKey lets the fuzz target reach the parser.
-var ParseKey = parseKey
+var ParseKey = pemkey.Parse

@@ -15,6 +15,9 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"sallyport/certs/internal/disk"
+	"sallyport/certs/internal/pemkey"
 )
 
 // Generate makes a token-signing key and its self-signed certificate for a year,
@@ -122,62 +125,33 @@ func CheckPlace(cfg Config) error {
 	if there, err := exists(dir); err != nil || !there {
 		return err
 	}
-	return checkDirectory(dir)
+	return disk.CheckDirectory(dir)
 }
 
 // store writes the pair durably, the certificate first: a crash in between
 // leaves a certificate that never signed, and the message above says what to do.
 func store(cfg Config, key *rsa.PrivateKey, cert *x509.Certificate) error {
-	der, err := x509.MarshalPKCS8PrivateKey(key)
+	keyPEM, err := pemkey.Marshal(key, cfg.Passphrase)
 	if err != nil {
 		return err
 	}
-	defer clear(der)
-	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 	defer clear(keyPEM)
-	for _, p := range []string{cfg.CertificateFile, cfg.KeyFile} {
-		if err := os.MkdirAll(filepath.Dir(p), 0o700); err != nil {
-			return fmt.Errorf("directory for the signing key: %w", err)
-		}
+	if err := os.MkdirAll(filepath.Dir(cfg.KeyFile), 0o700); err != nil {
+		return fmt.Errorf("directory for the signing key: %w", err)
 	}
-	if err := checkDirectory(filepath.Dir(cfg.KeyFile)); err != nil {
+	if err := disk.CheckDirectory(filepath.Dir(cfg.KeyFile)); err != nil {
 		return err
 	}
 	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
-	if err := writeDurable(cfg.CertificateFile, certPEM, 0o644); err != nil {
+	if err := create(cfg.CertificateFile, certPEM, 0o644); err != nil {
 		return fmt.Errorf("signing certificate: %w", err)
 	}
-	if err := writeDurable(cfg.KeyFile, keyPEM, 0o600); err != nil {
+	if err := create(cfg.KeyFile, keyPEM, 0o600); err != nil {
 		return fmt.Errorf("signing key: %w", err)
 	}
 	return nil
 }
 
-// writeDurable writes a file that is there as a whole or not at all, even after a
-// power failure: a key that is active must not be lost. A file that came into
-// being meanwhile is not overwritten.
-func writeDurable(path string, data []byte, mode os.FileMode) (err error) {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".new-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		f.Close()
-		os.Remove(f.Name())
-	}()
-	if err := f.Chmod(mode); err != nil {
-		return err
-	}
-	if _, err := f.Write(data); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	// A link, unlike a rename, does not replace what another process has made.
-	if err := os.Link(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(dir)
+func create(path string, data []byte, mode os.FileMode) error {
+	return disk.Dir{Path: filepath.Dir(path), Public: mode&0o044 != 0}.Create(filepath.Base(path), data, mode)
 }

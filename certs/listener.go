@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"sallyport/certs/internal/disk"
 )
 
 // ListenerConfig says where the public listener's certificate comes from.
@@ -83,7 +85,7 @@ func (l *Listener) reload(always bool) (changed bool, err error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	certPEM, err := readLimited(l.cfg.CertificateFile)
+	certPEM, err := disk.ReadPublic(l.cfg.CertificateFile)
 	if err != nil {
 		return false, fmt.Errorf("listener certificate: %w", err)
 	}
@@ -109,7 +111,7 @@ func (l *Listener) reload(always bool) (changed bool, err error) {
 // readKey reads the listener's key. Tools that renew certificates often let a
 // group read it, so only others are kept out.
 func (l *Listener) readKey() ([]byte, error) {
-	f, err := openFile(l.cfg.KeyFile)
+	f, err := disk.Open(l.cfg.KeyFile)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +123,7 @@ func (l *Listener) readKey() ([]byte, error) {
 	if mode := info.Mode().Perm(); mode&0o027 != 0 {
 		return nil, fmt.Errorf("%s can be read or changed by others (mode %04o): run chmod 0600 %s", l.cfg.KeyFile, mode, l.cfg.KeyFile)
 	}
-	return readAll(f, l.cfg.KeyFile)
+	return disk.ReadAll(f, l.cfg.KeyFile)
 }
 
 // Watch looks at the files every interval until ctx ends, and calls report after

@@ -1,26 +1,24 @@
 package certs
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"time"
+
+	"sallyport/certs/internal/disk"
+	"sallyport/certs/internal/pemkey"
 )
 
 const (
 	minBits = 2048
 	maxBits = 4096
-	// maxPEM bounds key and certificate files.
-	maxPEM = 256 << 10
 	// renewBefore is how long before its end a certificate is worth a warning: a
 	// month is what Microsoft Entra ID leaves for picking up a new one.
 	renewBefore = 30 * 24 * time.Hour
@@ -30,6 +28,8 @@ const (
 type Config struct {
 	// KeyFile and CertificateFile are PEM. Required.
 	KeyFile, CertificateFile string
+	// Passphrase opens an encrypted key. Default: none.
+	Passphrase []byte
 	// Generate makes both, self-signed for a year, when neither file exists.
 	Generate bool
 	// Host is the service's name in a generated certificate's subject.
@@ -41,7 +41,7 @@ type Config struct {
 }
 
 // ErrPermissions says that others could read or exchange the key.
-var ErrPermissions = errors.New("the signing key is not safe from other users")
+var ErrPermissions = disk.ErrPermissions
 
 // Warning is something about a loaded key that needs an admin soon.
 type Warning struct{ Message string }
@@ -58,20 +58,20 @@ func Load(cfg Config) (*Key, []Warning, error) {
 			return nil, nil, err
 		}
 	}
-	keyPEM, err := readKeyFile(cfg.KeyFile)
+	keyPEM, err := disk.ReadPrivate(cfg.KeyFile)
 	if err != nil {
 		return nil, nil, fmt.Errorf("signing key: %w", err)
 	}
 	defer clear(keyPEM)
-	certPEM, err := readLimited(cfg.CertificateFile)
+	certPEM, err := disk.ReadPublic(cfg.CertificateFile)
 	if err != nil {
 		return nil, nil, fmt.Errorf("signing certificate: %w", err)
 	}
-	signer, err := parseKey(keyPEM)
+	signer, err := pemkey.Parse(keyPEM, cfg.Passphrase)
 	if err != nil {
 		return nil, nil, fmt.Errorf("signing key %s: %w", cfg.KeyFile, err)
 	}
-	cert, err := parseCertificate(certPEM)
+	cert, err := pemkey.Certificate(certPEM)
 	if err != nil {
 		return nil, nil, fmt.Errorf("signing certificate %s: %w", cfg.CertificateFile, err)
 	}
@@ -123,125 +123,6 @@ func prove(signer crypto.Signer, cert *x509.Certificate) error {
 		return errors.New("the signing key and the signing certificate do not belong together: install the pair again")
 	}
 	return nil
-}
-
-// readKeyFile reads a file that only its owner may read. What is judged is the
-// opened file, so it cannot be exchanged in between.
-func readKeyFile(path string) ([]byte, error) {
-	f, err := openFile(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if err := checkPrivate(f, path); err != nil {
-		return nil, err
-	}
-	return readAll(f, path)
-}
-
-func readLimited(path string) ([]byte, error) {
-	f, err := openFile(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return readAll(f, path)
-}
-
-func readAll(f *os.File, path string) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(f, maxPEM+1))
-	if err == nil && len(data) > maxPEM {
-		err = fmt.Errorf("%s has more than %d bytes", path, maxPEM)
-	}
-	return data, err
-}
-
-// parseKey reads one unencrypted private key: PKCS#8 or PKCS#1. Its errors never
-// repeat what the file holds.
-func parseKey(data []byte) (crypto.Signer, error) {
-	var found crypto.Signer
-	for {
-		var block *pem.Block
-		if block, data = pem.Decode(data); block == nil {
-			break
-		}
-		signer, err := parseKeyBlock(block)
-		clear(block.Bytes)
-		switch {
-		case err != nil:
-			return nil, err
-		case signer != nil && found != nil:
-			return nil, errors.New("the file holds more than one private key")
-		case signer != nil:
-			found = signer
-		}
-	}
-	if found == nil {
-		return nil, errors.New("no private key in PEM form (-----BEGIN PRIVATE KEY-----)")
-	}
-	return found, nil
-}
-
-func parseKeyBlock(block *pem.Block) (crypto.Signer, error) {
-	switch block.Type {
-	case "PRIVATE KEY":
-		key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-		if err != nil {
-			return nil, errors.New("a damaged PKCS#8 key")
-		}
-		signer, ok := key.(crypto.Signer)
-		if !ok {
-			return nil, errors.New("a key that cannot sign")
-		}
-		return valid(signer)
-	case "RSA PRIVATE KEY":
-		if block.Headers["DEK-Info"] != "" {
-			return nil, errEncrypted
-		}
-		key, err := x509.ParsePKCS1PrivateKey(block.Bytes)
-		if err != nil {
-			return nil, errors.New("a damaged PKCS#1 key")
-		}
-		return valid(key)
-	case "EC PRIVATE KEY":
-		key, err := x509.ParseECPrivateKey(block.Bytes)
-		if err != nil {
-			return nil, errors.New("a damaged EC key")
-		}
-		return key, nil
-	case "ENCRYPTED PRIVATE KEY":
-		return nil, errEncrypted
-	default:
-		return nil, nil // parameters, certificates
-	}
-}
-
-var errEncrypted = errors.New("the key is encrypted with a passphrase, which nobody could type at a restart: write it without one (openssl pkcs8 -topk8 -nocrypt)")
-
-func valid(signer crypto.Signer) (crypto.Signer, error) {
-	if key, ok := signer.(*rsa.PrivateKey); ok {
-		if err := key.Validate(); err != nil {
-			return nil, errors.New("a damaged RSA key")
-		}
-	}
-	return signer, nil
-}
-
-// parseCertificate returns the first certificate of a PEM file. Relying parties
-// know the leaf, so a chain behind it is not used.
-func parseCertificate(data []byte) (*x509.Certificate, error) {
-	for {
-		var block *pem.Block
-		if block, data = pem.Decode(data); block == nil {
-			if bytes.Contains(data, []byte("-----BEGIN")) {
-				return nil, errors.New("damaged PEM")
-			}
-			return nil, errors.New("no certificate in PEM form (-----BEGIN CERTIFICATE-----)")
-		}
-		if block.Type == "CERTIFICATE" {
-			return x509.ParseCertificate(block.Bytes)
-		}
-	}
 }
 
 func exists(path string) (bool, error) {

@@ -1,16 +1,57 @@
 //go:build unix
 
-package certs
+package disk
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"syscall"
 )
 
-// openFile opens a file for reading without waiting for the other end of a pipe.
-func openFile(path string) (*os.File, error) {
+// MaxFile bounds the files that are read here.
+const MaxFile = 1 << 20
+
+// ErrPermissions says that others could read or exchange a file.
+var ErrPermissions = errors.New("the signing key is not safe from other users")
+
+// ReadPrivate reads a file that only its owner may read. What is judged is the
+// opened file, so it cannot be exchanged in between.
+func ReadPrivate(path string) ([]byte, error) {
+	f, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if err := checkPrivate(f, path); err != nil {
+		return nil, err
+	}
+	return ReadAll(f, path)
+}
+
+// ReadPublic reads a file that anybody may read, but not without end.
+func ReadPublic(path string) ([]byte, error) {
+	f, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return ReadAll(f, path)
+}
+
+// ReadAll reads an opened file up to [MaxFile].
+func ReadAll(f *os.File, path string) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
+	if err == nil && len(data) > MaxFile {
+		err = fmt.Errorf("%s has more than %d bytes", path, MaxFile)
+	}
+	return data, err
+}
+
+// Open opens a file for reading without waiting for the other end of a pipe.
+func Open(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
@@ -60,11 +101,11 @@ func checkPlace(path string) error {
 	if err != nil {
 		return err
 	}
-	return checkDirectory(filepath.Dir(real))
+	return CheckDirectory(filepath.Dir(real))
 }
 
-// checkDirectory judges a directory of keys and the way to it.
-func checkDirectory(dir string) error {
+// CheckDirectory judges a directory of keys and the way to it.
+func CheckDirectory(dir string) error {
 	dir, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return err
@@ -92,14 +133,4 @@ func checkDirectory(dir string) error {
 			return nil
 		}
 	}
-}
-
-// syncDir makes a rename in dir durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
