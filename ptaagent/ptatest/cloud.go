@@ -57,6 +57,12 @@ type Cloud struct {
 	order    []string         // the same as a ring
 	next     int              // where the ring is written
 	conns    map[net.Conn]bool
+	links    map[*link]bool
+	meetings map[string]*meeting // by rendezvous id
+	open     map[*relayed]bool
+	pending  map[string]*waiting // by transaction
+	sockets  int
+	closed   bool
 }
 
 // Start opens the listeners and serves until Close.
@@ -82,6 +88,7 @@ func Start(cfg Config) (*Cloud, error) {
 	cfg.Policy.defaults()
 	c := &Cloud{
 		Tenant: cfg.Tenant, cfg: cfg, now: cfg.Now, policy: cfg.Policy, diary: newDiary(cfg.Now), agents: map[string]*agent{},
+		links: map[*link]bool{}, meetings: map[string]*meeting{}, open: map[*relayed]bool{}, pending: map[string]*waiting{},
 		tokens: map[string]grant{}, codes: map[string]code{}, devices: map[string]code{}, seen: map[string]bool{}, conns: map[net.Conn]bool{},
 	}
 	c.settings = defaultSettings(cfg)
@@ -218,8 +225,21 @@ func (c *Cloud) Settings() Settings {
 	return s
 }
 
+// enter counts a handler that outlives its server's bookkeeping; false: too late.
+func (c *Cloud) enter() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.work.Add(1)
+	}
+	return !c.closed
+}
+
 // Close ends all connections and waits for what serves them.
 func (c *Cloud) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
 	c.stop()
 	var errs []error
 	if c.web != nil {

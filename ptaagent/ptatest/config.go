@@ -89,6 +89,8 @@ type Policy struct {
 	// MaxSilence is how long a link may send nothing at all, default 70 s: agents
 	// send an empty frame about every 30 s (7.2 row 16).
 	MaxSilence time.Duration
+	// KeepAlive is the period of the relay's own empty frames, default 30 s.
+	KeepAlive time.Duration
 	// PingEvery is the period of Ping on relayed connections, default 30 s.
 	PingEvery time.Duration
 	// AcceptWithin is how long a notified agent may take to accept and to open the
@@ -116,6 +118,7 @@ func (p *Policy) defaults() {
 	set(&p.Lifetime, 168*24*time.Hour)
 	set(&p.Grace, 24*time.Hour)
 	set(&p.MaxSilence, 70*time.Second)
+	set(&p.KeepAlive, 30*time.Second)
 	set(&p.PingEvery, 30*time.Second)
 	set(&p.AcceptWithin, 10*time.Second)
 	set(&p.AckWithin, 5*time.Second)
