@@ -55,7 +55,9 @@ func (e *Entity) keys(role *etree.Element, now time.Time) error {
 			problem = why
 			e.warn("key %d cannot be encrypted to: %s", i+1, why)
 		case enc == nil:
-			problem = first(problem, why)
+			if len(xmlsec.All(k, nsMetadata, "EncryptionMethod")) > 0 {
+				problem = first(problem, why) // it is meant for encryption
+			}
 			e.warn("key %d is not used for encryption: %s", i+1, why)
 		case use == useEncrypt:
 			named = append(named, *enc)

@@ -34,7 +34,8 @@ type Trust struct {
 	// the signature does not matter, since the caller knows where the document is
 	// from.
 	Certificates []*x509.Certificate
-	// MustEnd refuses documents without validUntil at their root.
+	// MustEnd refuses documents without validUntil at their root. An aggregate that
+	// is believed for its signature must have one in any case.
 	MustEnd bool
 	// Now is the time at which the document must be valid. Required.
 	Now time.Time
@@ -108,7 +109,7 @@ func Read(data []byte, trust Trust) (*Document, error) {
 			return nil, bad("validUntil %.40q", until)
 		}
 	}
-	if trust.MustEnd && d.ValidUntil.IsZero() {
+	if (trust.MustEnd || d.Signed && xmlsec.Is(root, nsMetadata, "EntitiesDescriptor")) && d.ValidUntil.IsZero() {
 		return nil, fmt.Errorf("%w: the document has no validUntil, so that an old one could be played back for ever", ErrExpired)
 	}
 	if d.Created, err = created(root); err != nil {
