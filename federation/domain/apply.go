@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"time"
 )
@@ -166,14 +167,7 @@ func (w *Wanted) beside(f *Federation) *x509.Certificate {
 func (c *Client) Update(ctx context.Context, ch Change) (*Federation, error) {
 	var sent error
 	if len(ch.Members) > 0 {
-		sent = c.change(ctx, ch.Domain, ch.id, ch.Members)
-		if empties(ch) && rejected(sent) {
-			// The reference calls the slot nullable; where it is not, the certificate
-			// that stands in the other slot fills this one as harmlessly.
-			ch.Members["nextSigningCertificate"], ch.next = encode(ch.signing), ch.signing
-			sent = c.change(ctx, ch.Domain, ch.id, ch.Members)
-		}
-		if sent != nil && !uncertain(sent) {
+		if ch, sent = c.patch(ctx, ch); sent != nil && !uncertain(sent) {
 			return nil, sent
 		}
 	}
@@ -182,6 +176,19 @@ func (c *Client) Update(ctx context.Context, ch Change) (*Federation, error) {
 		return f, fmt.Errorf("%w: %w; %w", ErrUncertain, sent, err)
 	}
 	return f, err
+}
+
+// patch sends a change and returns what was sent in the end.
+func (c *Client) patch(ctx context.Context, ch Change) (Change, error) {
+	err := c.change(ctx, ch.Domain, ch.id, ch.Members)
+	if !empties(ch) || !rejected(err) {
+		return ch, err
+	}
+	// The reference calls the slot nullable; where it is not, the certificate that
+	// stands in the other slot fills this one as harmlessly.
+	ch.Members = maps.Clone(ch.Members)
+	ch.Members["nextSigningCertificate"], ch.next = encode(ch.signing), ch.signing
+	return ch, c.change(ctx, ch.Domain, ch.id, ch.Members)
 }
 
 func empties(ch Change) bool {

@@ -206,7 +206,18 @@ func (w *Wanted) known(s Slot) bool {
 	return s.Holds(w.Signing) || s.Holds(w.Next) || slices.ContainsFunc(w.Retiring, s.Holds)
 }
 
-const foreignKey = "a key that is not this service's (or one that it has retired): who has it signs in as anybody of this domain; if it is the identity provider's before this one, finish the change, else treat it as a break-in"
+const (
+	foreignKey = "a key that is not this service's: who has it signs in as anybody of this domain; if it is that of the identity provider before this one, finish the change, else treat it as a break-in"
+	goneKey    = "a key that this service has retired is still taken: sallyport domain update pushes it out"
+)
+
+// stranger judges a slot whose content is not what may be there.
+func (w *Wanted) stranger(s Slot) (Severity, string) {
+	if slices.ContainsFunc(w.Gone, s.Holds) {
+		return Broken, goneKey
+	}
+	return Foreign, foreignKey
+}
 
 func (w *Wanted) signing(f *Federation) Row {
 	r := Row{Property: "signingCertificate", Microsoft: describe(f.Signing), Sallyport: describe(Slot{Certificate: w.Signing})}
@@ -215,7 +226,7 @@ func (w *Wanted) signing(f *Federation) Row {
 	case f.Signing.Empty():
 		r.Severity, r.Reason = Broken, "Microsoft has no certificate in this place"
 	case !w.known(f.Signing):
-		r.Severity, r.Reason = Foreign, foreignKey
+		r.Severity, r.Reason = w.stranger(f.Signing)
 	case f.Next.Holds(w.Signing):
 		r.Severity, r.Reason = Behind, "the key that signs stands in the other place, which Microsoft takes as well"
 	default:
@@ -229,11 +240,11 @@ func (w *Wanted) next(f *Federation) Row {
 	switch {
 	case f.Next.Empty() && w.Next == nil, w.Next != nil && f.Next.Holds(w.Next):
 	case !f.Next.Empty() && !w.known(f.Next):
-		r.Severity, r.Reason = Foreign, foreignKey
+		r.Severity, r.Reason = w.stranger(f.Next)
 	case w.Next != nil && !f.Signing.Holds(w.Next):
 		r.Severity, r.Reason = Behind, "Microsoft does not have the next certificate yet: sallyport domain update puts it there"
 	default:
-		r.Severity, r.Reason = Note, "one of ours that is in use or on its way out"
+		r.Severity, r.Reason = Note, "one of this service's own, in use or on its way out"
 	}
 	return r
 }

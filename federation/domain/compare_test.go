@@ -22,7 +22,7 @@ func TestCompareJudgesEachProperty(t *testing.T) {
 		{"foreign key", "signingCertificate", three, nil, domain.Foreign, "signs in as anybody"},
 		{"unreadable key", "nextSigningCertificate", "AAAA", nil, domain.Foreign, "signs in as anybody"},
 		{"not base64", "nextSigningCertificate", "!!", nil, domain.Foreign, "signs in as anybody"},
-		{"retired key", "nextSigningCertificate", two, nil, domain.Foreign, "retired"},
+		{"key that was ours", "nextSigningCertificate", two, func(w *domain.Wanted) { w.Gone = append(w.Gone, certOf(t, "two")) }, domain.Broken, "has retired"},
 		{"key on its way out", "nextSigningCertificate", two, func(w *domain.Wanted) { w.Retiring = append(w.Retiring, certOf(t, "two")) }, domain.Note, ""},
 		{"line breaks", "signingCertificate", one[:64] + "\r\n" + one[64:], nil, domain.Same, ""},
 		{"no key", "signingCertificate", nil, nil, domain.Broken, "no certificate"},

@@ -10,8 +10,9 @@
 // holder of its key, and nothing else shows it. So every certificate is compared
 // byte for byte with those that this service owns, every address with its own
 // host, and whatever is not ours is an alarm, not a difference to smooth over:
-// [Keeper] never overwrites a foreign key by itself. A person decides, since it
-// may as well be the identity provider that is about to be replaced.
+// [Client.Push], which the life cycle of keys uses by itself, never overwrites a
+// foreign key. A person decides, since it may as well be the identity provider
+// that is about to be replaced. [Watch] raises the alarm.
 //
 // The application's own credential is as valuable. It goes to the login origin
 // only, the token to Graph's origin only; no redirection is followed, and neither

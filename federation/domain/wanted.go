@@ -50,6 +50,8 @@ type Wanted struct {
 	// Retiring are certificates whose tokens may still be on their way: they may
 	// stay where they are.
 	Retiring []*x509.Certificate
+	// Gone are certificates that this service has retired for good.
+	Gone []*x509.Certificate
 	// SecondFactor says that this service can check a second factor.
 	SecondFactor bool
 	// ActiveOff says that the endpoints for clients without a browser are off.

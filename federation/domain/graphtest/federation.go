@@ -155,7 +155,7 @@ func (s *Server) change(w http.ResponseWriter, r *http.Request, d *held, id stri
 	next := d.Domain
 	switch r.Method {
 	case http.MethodGet:
-		answer(w, http.StatusOK, s.seen(d).Settings)
+		answer(w, http.StatusOK, s.seen(d, ofSettings).Settings)
 		return
 	case http.MethodDelete:
 		next.Federated, next.Settings = false, nil

@@ -132,7 +132,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, body []byte, app 
 		switch {
 		case sub == "" && r.Method == http.MethodGet:
 			if allowed(w, app, domRead, domWrite) {
-				answer(w, http.StatusOK, s.seen(d).json())
+				answer(w, http.StatusOK, s.seen(d, ofDomain).json())
 			}
 		case sub == "" && r.Method == http.MethodPatch:
 			if allowed(w, app, domWrite) && allowed(w, app, fedWrite) {
@@ -198,7 +198,7 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request, items []any) {
 func (s *Server) list(w http.ResponseWriter, r *http.Request) {
 	items := []any{}
 	for _, d := range s.domains {
-		items = append(items, s.seen(d).json())
+		items = append(items, s.seen(d, ofDomain).json())
 	}
 	s.page(w, r, items)
 }
@@ -213,10 +213,16 @@ func (s *Server) admins(w http.ResponseWriter, r *http.Request) {
 	s.page(w, r, items)
 }
 
+// The kinds of reads.
+const (
+	ofDomain = iota
+	ofSettings
+)
+
 // seen is the state that this read gets.
-func (s *Server) seen(d *held) Domain {
-	if d.stale > 0 {
-		if d.stale--; d.stale%2 == 1 {
+func (s *Server) seen(d *held, kind int) Domain {
+	if d.stale[kind] > 0 {
+		if d.stale[kind]--; d.stale[kind]%2 == 1 {
 			return d.before
 		}
 	}
@@ -225,7 +231,8 @@ func (s *Server) seen(d *held) Domain {
 
 // write changes a domain; older reads go on for a while.
 func (s *Server) write(d *held, next Domain) {
-	d.before, d.Domain, d.stale = d.Domain, next, 2*s.cfg.StaleReads
+	d.before, d.Domain = d.Domain, next
+	d.stale = [2]int{2 * s.cfg.StaleReads, 2 * s.cfg.StaleReads}
 }
 
 func (d Domain) json() map[string]any {
@@ -242,7 +249,7 @@ func (d Domain) json() map[string]any {
 
 func (s *Server) settings(w http.ResponseWriter, d *held) {
 	list := []any{}
-	if seen := s.seen(d); seen.Settings != nil {
+	if seen := s.seen(d, ofSettings); seen.Settings != nil {
 		list = append(list, seen.Settings)
 	}
 	answer(w, http.StatusOK, map[string]any{"@odata.context": s.graph.URL + "/$metadata", "value": list})

@@ -107,7 +107,8 @@ type Server struct {
 type held struct {
 	Domain
 	before Domain
-	stale  int
+	// stale counts down the reads of each kind, of the domain and of its settings.
+	stale [2]int
 }
 
 type issued struct {
@@ -239,7 +240,7 @@ func (s *Server) Put(d Domain) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if h := s.find(d.Name); h != nil {
-		h.Domain, h.stale = d, 0
+		h.Domain, h.stale = d, [2]int{}
 		return
 	}
 	s.domains = append(s.domains, &held{Domain: d})
