@@ -112,9 +112,11 @@ func (c *Cloud) frontSocket(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}
-	err = errors.Join(judgeHeaders(r.Header, commonHeaders("0"), "Connection", "Upgrade", "Sec-Websocket-Version", "Sec-Websocket-Key", "Sec-Websocket-Extensions"), c.requestID(r))
+	err = errors.Join(judgeHeaders(r.Header, commonHeaders("0"), "Connection", "Upgrade", "Sec-Websocket-Version", "Sec-Websocket-Key", "Sec-Websocket-Extensions", "Accept-Encoding"), c.requestID(r))
 	if err != nil {
-		http.Error(w, c.diary.refuse(part, "websocketconnect: %v (10.1)", err).Error(), http.StatusBadRequest)
+		err = c.diary.refuse(part, "websocketconnect: %v (10.1)", err)
+		c.spoil(r, err)
+		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	t := c.waitingFor(r.Header.Get("X-Cwap-Transid"))
@@ -146,6 +148,7 @@ func (c *Cloud) frontSocket(w http.ResponseWriter, r *http.Request) {
 	}()
 	c.diary.add(Record{Kind: Socket, Agent: id, Transaction: t.signal.transaction})
 	if err := c.converse(ws, t); err != nil {
+		t.settle(outcome{err: err})
 		_ = ws.Close(websocket.StatusPolicyViolation, "see the records")
 		return
 	}
@@ -195,7 +198,9 @@ func (c *Cloud) waitingFor(transaction string) *waiting {
 func (c *Cloud) frontResult(w http.ResponseWriter, r *http.Request) {
 	const part = "front end"
 	refuse := func(status int, format string, args ...any) {
-		http.Error(w, c.diary.refuse(part, format, args...).Error(), status)
+		err := c.diary.refuse(part, format, args...)
+		c.spoil(r, err)
+		http.Error(w, err.Error(), status)
 	}
 	id, err := c.client(part, r.TLS.PeerCertificates)
 	if err != nil {
@@ -281,9 +286,21 @@ func (c *Cloud) result(w http.ResponseWriter, r *http.Request, t *waiting, id st
 	c.mu.Lock()
 	t.claims = claims
 	c.mu.Unlock()
+	t.settle(outcome{v, err})
+}
+
+// settle gives the outcome to who waits; only the first one counts.
+func (t *waiting) settle(o outcome) {
 	select {
-	case t.result <- outcome{v, err}:
+	case t.result <- o:
 	default:
+	}
+}
+
+// spoil ends the sign-in that a refused request belongs to, where it tells.
+func (c *Cloud) spoil(r *http.Request, err error) {
+	if t := c.waitingFor(r.Header.Get("X-Cwap-Transid")); t != nil {
+		t.settle(outcome{err: err})
 	}
 }
 

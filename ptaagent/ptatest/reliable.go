@@ -313,6 +313,7 @@ func (r *relayed) filler(w *binxml.Writer, number int) {
 	header(w, "To", r.via(), true)
 	w.End()
 	w.Start("s", "Body")
+	w.Content()
 	w.Start("", "Ping")
 	w.Declare("", nsConnect)
 	w.End()

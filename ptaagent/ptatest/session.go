@@ -173,6 +173,7 @@ func (r *relayed) pings(stop chan struct{}) {
 				header(w, "To", r.via(), true)
 				w.End()
 				w.Start("s", "Body")
+				w.Content()
 				w.Start("", "Ping")
 				w.Declare("", nsConnect)
 				w.End()

@@ -44,6 +44,7 @@ func (s *signal) write(w *binxml.Writer) {
 		w.GUID(g)
 		w.End()
 	}
+	w.Content()
 	w.Start("", "SignalConnector")
 	w.Declare("", nsTempuri)
 	w.Start("", "messageProperties")

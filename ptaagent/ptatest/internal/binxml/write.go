@@ -18,14 +18,20 @@ type Writer struct {
 	out     []byte
 	session *Session
 	text    int // index of the type byte of the last text record, or -1
+	content bool
 }
 
 // NewWriter writes with the session's table, or without one when session is nil.
 func NewWriter(session *Session) *Writer { return &Writer{session: session, text: -1} }
 
+// Content says that what follows comes from a serializer: .NET writes its names
+// with the session table, or in full where there is none, never with the static
+// dictionary, which belongs to the SOAP stack.
+func (w *Writer) Content() { w.content = true }
+
 // id gives the dictionary id of a name.
 func (w *Writer) id(s string) (int, bool) {
-	if id, ok := staticIDs()[s]; ok {
+	if id, ok := staticIDs()[s]; ok && !w.content {
 		return id, true
 	}
 	if w.session == nil {
