@@ -27,6 +27,7 @@ import (
 	"sallyport/cmd/internal/telemetry"
 	"sallyport/federation/claims"
 	"sallyport/federation/metadata"
+	"sallyport/federation/partner"
 	"sallyport/federation/saml"
 	"sallyport/federation/signin"
 	"sallyport/federation/signin/pages"
@@ -90,7 +91,8 @@ type App struct {
 	ops         *telemetry.Ops
 	control     *telemetry.Control
 
-	live atomic.Pointer[live]
+	live     atomic.Pointer[live]
+	partners partners
 
 	background sync.WaitGroup
 	run        context.Context // of what runs in the background, since Start
@@ -109,12 +111,14 @@ type App struct {
 
 // live is what a reload replaces in one step.
 type live struct {
-	parties *wsfed.Registry
-	relying []config.RelyingParty // what parties and claims were made from
-	pages   *pages.Set
-	claims  *claims.Engine
-	signer  *token.Signer
-	saml    *saml.Registry
+	settings *config.Config // those in force
+	keeper   *partner.Keeper
+	parties  *wsfed.Registry
+	relying  []config.RelyingParty // what parties and claims were made from
+	pages    *pages.Set
+	claims   *claims.Engine
+	signer   *token.Signer
+	saml     *saml.Registry
 	// samlIssuers are the entity ids by which SAML parties may know this service.
 	samlIssuers []string
 	active      active
@@ -162,6 +166,7 @@ func (a *App) Start(ctx context.Context) error {
 	a.spawn(func() { a.groups.Run(run, groupInterval) })
 	a.run = run
 	a.watchAnchors(a.cfg)
+	a.watchPartners(a.live.Load().keeper)
 	a.spawn(func() { a.revocations.Run(run) })
 	if a.tls != nil {
 		a.spawn(func() { a.tls.Watch(run, 10*time.Second, a.tlsChanged) })

@@ -14,6 +14,7 @@ import (
 	"sallyport/federation"
 	"sallyport/federation/claims"
 	"sallyport/federation/metadata"
+	"sallyport/federation/partner"
 	"sallyport/federation/signin"
 	"sallyport/federation/signin/pages"
 	"sallyport/federation/token"
@@ -24,11 +25,16 @@ import (
 
 // buildFront makes everything that browsers meet.
 func (a *App) buildFront() error {
+	var err error
+	if a.partners.metrics, err = partner.NewMetrics(a.registry); err != nil {
+		return err
+	}
 	l, err := a.buildLive(a.cfg)
 	if err != nil {
 		return err
 	}
 	a.live.Store(l)
+	a.watchPartners(l.keeper)
 	masters, err := a.masters()
 	if err != nil {
 		return err
@@ -118,7 +124,11 @@ func (a *App) buildLive(cfg *config.Config) (*live, error) {
 	if err != nil {
 		return nil, err
 	}
-	samlRegistry, err := SAMLParties(cfg, parties)
+	keeper, err := a.newKeeper(cfg)
+	if err != nil {
+		return nil, err
+	}
+	samlRegistry, err := SAMLParties(cfg, parties, keeper)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +155,7 @@ func (a *App) buildLive(cfg *config.Config) (*live, error) {
 	}, cfg), cfg)); err != nil {
 		return nil, err
 	}
-	return &live{parties: parties, relying: cfg.RelyingParties, pages: set, claims: engine, signer: signer, active: activeOf(cfg),
+	return &live{settings: cfg, keeper: keeper, parties: parties, relying: cfg.RelyingParties, pages: set, claims: engine, signer: signer, active: activeOf(cfg),
 		saml: samlRegistry, samlIssuers: samlIssuers(cfg)}, nil
 }
 

@@ -221,6 +221,7 @@ func (a *App) buildHealth() error {
 	a.health.Add("clock", a.clockHealth)
 	a.health.Add("lockout", a.lockoutHealth)
 	a.health.Add("certificates", a.certificateHealth)
+	a.health.Add("metadata", a.partnersHealth)
 	a.health.Add("audit", func(context.Context) telemetry.Report { return degraded("", a.audit.Trouble()) })
 	if a.store != nil {
 		a.health.Add("sessions", func(context.Context) telemetry.Report {

@@ -72,6 +72,7 @@ func (a *App) reload() error {
 		return err
 	}
 	a.live.Store(l)
+	a.watchPartners(l.keeper)
 	a.flow.SetPages(l.pages)
 	a.level.Set(level)
 	a.directory.Reload(roots)

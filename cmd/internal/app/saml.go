@@ -9,6 +9,7 @@ import (
 	"sallyport/cmd/internal/config"
 	"sallyport/federation"
 	"sallyport/federation/metadata"
+	"sallyport/federation/partner"
 	"sallyport/federation/saml"
 	"sallyport/federation/signin"
 	"sallyport/federation/token"
@@ -28,7 +29,8 @@ var samlBindings = map[string]string{"post": saml.BindingPost, "artifact": saml.
 // built-in party is Microsoft's one of the WS-Federation registry: a domain with
 // protocol: saml opens this door too and does not close the other one, since
 // Microsoft takes hours to change over.
-func SAMLParties(cfg *config.Config, passive *wsfed.Registry) (*saml.Registry, error) {
+// A party whose metadata is missing or has ended is not in it.
+func SAMLParties(cfg *config.Config, passive *wsfed.Registry, k *partner.Keeper) (*saml.Registry, error) {
 	var list []*saml.Party
 	for _, d := range cfg.Microsoft365.Domains {
 		if d.Protocol == "saml" {
@@ -36,15 +38,21 @@ func SAMLParties(cfg *config.Config, passive *wsfed.Registry) (*saml.Registry, e
 			break
 		}
 	}
-	for _, rp := range cfg.RelyingParties {
+	for i := range cfg.RelyingParties {
+		rp := &cfg.RelyingParties[i]
 		if rp.Protocol != "saml" {
 			continue
 		}
-		p, err := samlParty(rp)
+		p, err := samlParty(*rp)
+		if err == nil && rp.UsesMetadata() {
+			p, err = described(cfg, rp, p, k)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("relying party %s: %w", rp.Key, err)
 		}
-		list = append(list, p)
+		if p != nil {
+			list = append(list, p)
+		}
 	}
 	return saml.NewRegistry(list...)
 }
@@ -148,7 +156,7 @@ func samlMetadata(p metadata.Params, cfg *config.Config) metadata.Params {
 	}
 	p.SAML = &metadata.SAML{NameIDFormats: formats}
 	for _, rp := range cfg.RelyingParties {
-		if rp.SAML.Logout.URL != "" {
+		if rp.SAML.Logout.URL != "" || rp.UsesMetadata() {
 			p.SAML.SingleLogoutPath = metadata.DefaultPassivePath
 		}
 	}

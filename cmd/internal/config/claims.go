@@ -36,6 +36,33 @@ type RelyingParty struct {
 	// SAML is what a party with protocol: saml has of its own. Default: none, for
 	// wsfed.
 	SAML SAMLParty `yaml:"saml"`
+	// MetadataFile holds the SAML 2.0 metadata of the party (sallyport rp add makes
+	// these settings of it); a changed file is read again within a minute. It is
+	// believed because it is a local file. What is written under saml wins, but
+	// addresses can only be chosen among those of the metadata, and what the party
+	// signs or wants signed cannot be switched off. Default: none, and saml says it
+	// all.
+	MetadataFile string `yaml:"metadata_file"`
+	// MetadataURL is where the metadata is fetched instead, over https, every 1 to 24
+	// hours as its cacheDuration says. While that fails, the copy before stays in
+	// force until its validUntil. Default: none.
+	MetadataURL string `yaml:"metadata_url"`
+	// MetadataCertificateFile holds the certificates (PEM) of which one must have
+	// signed the document; their dates do not matter. Required with metadata_url
+	// unless metadata_unsigned. Default: the file is believed as it lies there.
+	MetadataCertificateFile string `yaml:"metadata_certificate_file"`
+	// MetadataSHA256 pins the content of metadata_file (what sha256sum prints).
+	// Default: any content.
+	MetadataSHA256 string `yaml:"metadata_sha256"`
+	// MetadataCAFile holds the roots (PEM), or the very certificate, that the server
+	// of metadata_url must have. Default: the system's roots.
+	MetadataCAFile string `yaml:"metadata_ca_file"`
+	// MetadataUnsigned believes whatever the server of metadata_url answers: better
+	// with metadata_ca_file. Default false.
+	MetadataUnsigned bool `yaml:"metadata_unsigned"`
+	// MetadataPrivate lets metadata_url lead to an address inside (10.0.0.0/8 and the
+	// like). Default false.
+	MetadataPrivate bool `yaml:"metadata_private"`
 	// Preset gives the claims that a well-known party needs: sharepoint, exchange or
 	// dynamics. Rules in claims come on top. Default: none.
 	Preset string `yaml:"preset"`

@@ -131,7 +131,7 @@ func (c *Config) complete() {
 		rp := &c.RelyingParties[i]
 		preset(&rp.Protocol, "wsfed")
 		if rp.Protocol == "saml" {
-			completeSAML(&rp.SAML)
+			completeSAML(&rp.SAML, rp.UsesMetadata())
 			preset(&rp.TokenType, "saml20")
 		}
 		preset(&rp.TokenType, "saml11")
@@ -186,10 +186,16 @@ func eachPath(v reflect.Value, path string, f func(key string, v reflect.Value))
 		}
 		full, field := join(path, key), v.Field(i)
 		switch {
-		case field.Kind() == reflect.String && (strings.HasSuffix(key, "_file") || full == "audit.file" || full == "ops.control"):
+		case field.Kind() == reflect.String && (strings.HasSuffix(key, "_file") || strings.HasSuffix(key, "_dir") || full == "audit.file" || full == "ops.control"):
 			f(full, field)
 		case field.Kind() == reflect.Struct:
 			eachPath(field, full, f)
+		case field.Kind() == reflect.Slice && field.Type().Elem().Kind() == reflect.Struct:
+			for j := range field.Len() {
+				if item := field.Index(j); item.Type() != prefixType {
+					eachPath(item, at(full, j), f)
+				}
+			}
 		}
 	}
 }

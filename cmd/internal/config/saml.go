@@ -16,6 +16,10 @@ type SAML struct {
 	// so it is never changed. Required for name_id_format: persistent; Microsoft 365
 	// does not need it. Default: persistent identifiers are refused.
 	PersistentIDSecretFile string `yaml:"persistent_id_secret_file"`
+	// MetadataDir is a directory of the service's own (0700) where the last good
+	// copies of documents from metadata_url lie, so that a restart needs no network.
+	// Required with metadata_url.
+	MetadataDir string `yaml:"metadata_dir"`
 }
 
 // PersistentIDSecret returns the secret of persistent identifiers, nil when none
@@ -31,7 +35,8 @@ func (s SAML) PersistentIDSecret() ([]byte, error) {
 // SAMLParty is what a party with protocol: saml has of its own.
 type SAMLParty struct {
 	// ACS are the party's assertion consumer services, the only addresses that an
-	// answer is posted to. Required.
+	// answer is posted to. Required without metadata; with it, those of its addresses
+	// that are used, by default all.
 	ACS []ACS `yaml:"acs"`
 	// SignedRequests refuses requests without a signature. Default false: a
 	// signature that is there is verified all the same.
@@ -47,11 +52,15 @@ type SAMLParty struct {
 	Sign string `yaml:"sign"`
 	// NameIDFormat is what a request without a wish gets: unspecified (as the claims
 	// say, else the user principal name), email, windows (DOMAIN\name), persistent or
-	// transient. Default unspecified.
+	// transient. Default: the first in the metadata that can be given, else
+	// unspecified.
 	NameIDFormat string `yaml:"name_id_format"`
 	// EncryptionCertificateFile holds the certificate (PEM, RSA) that assertions are
 	// encrypted to, with AES-256-GCM and RSA-OAEP. Default: they are not encrypted.
 	EncryptionCertificateFile string `yaml:"encryption_certificate_file"`
+	// Encrypt is auto (when there is a certificate for it, here or in the metadata) or
+	// never. Default auto.
+	Encrypt string `yaml:"encrypt"`
 	// IgnoreContext answers requests as if they asked for no class of authentication,
 	// for parties whose library asks for one that nobody chose. Default false.
 	IgnoreContext bool `yaml:"ignore_context"`
@@ -136,10 +145,14 @@ func certificates(path string) (list []*x509.Certificate, err error) {
 	return list, nil
 }
 
-// completeSAML fills in defaults of parties with protocol: saml.
-func completeSAML(p *SAMLParty) {
+// completeSAML fills in defaults of parties with protocol: saml. With metadata an
+// empty name identifier format is the metadata's.
+func completeSAML(p *SAMLParty, metadata bool) {
 	preset(&p.Sign, "both")
-	preset(&p.NameIDFormat, "unspecified")
+	preset(&p.Encrypt, "auto")
+	if !metadata {
+		preset(&p.NameIDFormat, "unspecified")
+	}
 	if p.Logout.URL != "" {
 		preset(&p.Logout.Binding, "redirect")
 	}
@@ -158,14 +171,24 @@ func (c *Config) validateSAMLParty(p *problems, key string, rp RelyingParty) {
 		p.add(key+".reply_urls", "belongs to WS-Federation: list the addresses under saml.acs")
 	}
 	choice(p, key+".saml.sign", s.Sign, []string{"both", "assertion", "response"})
-	choice(p, key+".saml.name_id_format", s.NameIDFormat, []string{"unspecified", "email", "windows", "persistent", "transient"})
+	choice(p, key+".saml.encrypt", s.Encrypt, []string{"auto", "never"})
+	if s.Encrypt == "never" && s.EncryptionCertificateFile != "" {
+		p.add(key+".saml.encrypt", "never stands beside encryption_certificate_file: keep one of the two")
+	}
+	metadata := rp.UsesMetadata()
+	if s.NameIDFormat != "" || !metadata {
+		choice(p, key+".saml.name_id_format", s.NameIDFormat, []string{"unspecified", "email", "windows", "persistent", "transient"})
+	}
 	if s.NameIDFormat == "persistent" && c.SAML.PersistentIDSecretFile == "" {
 		p.add(key+".saml.name_id_format", "persistent identifiers are computed from a secret: name its file in saml.persistent_id_secret_file")
 	}
-	if s.SignedRequests && s.RequestCertificatesFile == "" {
+	if s.SignedRequests && s.RequestCertificatesFile == "" && !metadata {
 		p.add(key+".saml.request_certificates_file", "is missing: signed requests are verified with these certificates")
 	}
-	validateLogout(p, key+".saml", s)
+	validateLogout(p, key+".saml", s, metadata)
+	if len(s.ACS) == 0 && metadata {
+		return
+	}
 	if len(s.ACS) == 0 {
 		p.add(key+".saml.acs", "is missing: list the addresses that an answer may be posted to, for example [{url: \"https://app.contoso.test/saml/acs\"}]")
 		return
@@ -179,7 +202,7 @@ func (c *Config) validateSAMLParty(p *problems, key string, rp RelyingParty) {
 		choice(p, k+".binding", a.Binding, []string{"post", "artifact", "paos"})
 		if a.Index < 0 || a.Index > 65535 {
 			p.add(k+".index", "%d is not between 0 and 65535", a.Index)
-		} else if index[a.Index] {
+		} else if index[a.Index] && !metadata {
 			p.add(k+".index", "%d is used twice: each address has its own number", a.Index)
 		}
 		index[a.Index] = true
@@ -198,7 +221,7 @@ func (c *Config) validateSAMLParty(p *problems, key string, rp RelyingParty) {
 	}
 }
 
-func validateLogout(p *problems, key string, s SAMLParty) {
+func validateLogout(p *problems, key string, s SAMLParty, metadata bool) {
 	l := s.Logout
 	if l == (SAMLLogout{}) {
 		return
@@ -210,7 +233,7 @@ func validateLogout(p *problems, key string, s SAMLParty) {
 		p.add(key+".logout.response_url", "%s", msg)
 	}
 	choice(p, key+".logout.binding", l.Binding, []string{"redirect", "post"})
-	if s.RequestCertificatesFile == "" {
+	if s.RequestCertificatesFile == "" && !metadata {
 		p.add(key+".request_certificates_file", "is missing: sign-outs are signed, and are verified with these certificates")
 	}
 }

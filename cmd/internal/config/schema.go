@@ -19,8 +19,6 @@ var later = map[string]string{
 	"sentinel":              "Redis Sentinel",
 	"cluster":               "Redis Cluster",
 	"keytab_file":           "Kerberos for the service account",
-	"metadata_file":         "registering a party from its metadata",
-	"metadata_url":          "registering a party from its metadata",
 	"mfa":                   "a second factor",
 	"allow_password_change": "changing passwords",
 }

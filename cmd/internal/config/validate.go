@@ -277,6 +277,7 @@ func (c *Config) validateParty(p *problems, key string, rp RelyingParty) {
 	case !none:
 		p.add(key+".saml", "stands beside protocol: wsfed: write protocol: saml, or take it out")
 	}
+	c.validateMetadata(p, key, &rp)
 	if len(rp.ReplyURLs) == 0 && rp.Protocol != "saml" {
 		p.add(key+".reply_urls", "is missing: list the addresses that a token may be posted to")
 	}

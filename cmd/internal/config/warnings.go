@@ -20,6 +20,7 @@ func (c *Config) Warnings() []Problem {
 	}
 	for i := range c.RelyingParties {
 		c.RelyingParties[i].warnings(p, at("relying_parties", i))
+		c.RelyingParties[i].metadataWarnings(p, at("relying_parties", i))
 	}
 	if c.Lockout.Unsafe {
 		p.add("lockout.unsafe", "strangers can lock accounts in the directory from outside")
