@@ -118,6 +118,8 @@ type Microsoft365 struct {
 	ReplyURLs []string `yaml:"reply_urls"`
 	// TokenLifetime is how long a token holds, 5m to 60m. Default 60m.
 	TokenLifetime time.Duration `yaml:"token_lifetime"`
+	// Graph is how the domains' settings at Microsoft are read and written.
+	Graph Graph `yaml:"graph"`
 }
 
 // FederatedDomain is one domain that Microsoft Entra ID federates.
@@ -401,7 +403,7 @@ func Default() *Config {
 		Listen:       ":8443",
 		WSTrust:      "off",
 		Proxy:        Proxy{Header: "x-forwarded-for"},
-		Microsoft365: Microsoft365{Cloud: "global", TokenLifetime: time.Hour},
+		Microsoft365: Microsoft365{Cloud: "global", TokenLifetime: time.Hour, Graph: Graph{Watch: true, WatchInterval: time.Hour}},
 		Directory: Directory{Limits: Limits{
 			BindMax: 16, BindMin: 2, ServiceMax: 4, Idle: 240 * time.Second, Age: time.Hour,
 			Dial: 2 * time.Second, Bind: 3 * time.Second, Search: 3 * time.Second, Wait: time.Second, Attempt: 5 * time.Second,

@@ -44,6 +44,7 @@ func (c *Config) checkFiles(p *problems) {
 		check("signing.certificate_file", readable(c.Signing.CertificateFile))
 	}
 	c.checkSAMLFiles(check)
+	c.checkGraphFiles(check)
 	c.checkMetadataFiles(check)
 	check("signin_page.logo_file", logo(c.SigninPage.LogoFile))
 	if c.SigninPage.LogoDarkFile != c.SigninPage.LogoFile {

@@ -168,6 +168,7 @@ func TestO02_ExampleNamesEveryKey(t *testing.T) {
 	// Alternatives of what the example shows.
 	for _, k := range []string{
 		"tls.generate", "tls.plain_http", "directory.service_account.password_env", "sessions.redis.password_env", "sessions.secret_env",
+		"microsoft365.graph.client_secret_file", "microsoft365.graph.client_secret_env",
 	} {
 		if shown[k] {
 			t.Errorf("%s is shown and listed as an alternative", k)

@@ -11,7 +11,6 @@ import (
 var later = map[string]string{
 	"kerberos":              "sign-in without a prompt (Kerberos)",
 	"pta":                   "the pass-through authentication agent",
-	"graph":                 "changing the domain's settings at Microsoft (Graph)",
 	"pkcs11":                "a hardware token for the key (PKCS#11)",
 	"rotation":              "the life cycle of signing certificates",
 	"next_key_file":         "the life cycle of signing certificates",

@@ -13,6 +13,7 @@ import (
 func (c *Config) validate(p *problems) {
 	c.validateFront(p)
 	c.validateMicrosoft365(p)
+	c.validateGraph(p)
 	c.validateDirectory(p)
 	c.validateSessions(p)
 	c.validateSigning(p)
