@@ -79,7 +79,7 @@ func certPEM(c *x509.Certificate) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
 }
 
-func privateDir(t *testing.T) string {
+func privateDir(t testing.TB) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "keys")
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -88,7 +88,7 @@ func privateDir(t *testing.T) string {
 	return dir
 }
 
-func write(t *testing.T, path string, data []byte, mode os.FileMode) {
+func write(t testing.TB, path string, data []byte, mode os.FileMode) {
 	t.Helper()
 	if err := os.WriteFile(path, data, mode); err != nil {
 		t.Fatal(err)
@@ -180,7 +180,7 @@ func TestC01_KeyThatOthersCanReachIsRefused(t *testing.T) {
 	}
 }
 
-func chmod(t *testing.T, path string, mode os.FileMode) {
+func chmod(t testing.TB, path string, mode os.FileMode) {
 	t.Helper()
 	if err := os.Chmod(path, mode); err != nil {
 		t.Fatal(err)
@@ -409,3 +409,5 @@ func FuzzKeyFile(f *testing.F) {
 		}
 	})
 }
+
+func removeFile(dir, name string) error { return os.Remove(filepath.Join(dir, name)) }

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
 	"math/big"
@@ -30,12 +29,7 @@ func Generate(host string, bits int, now time.Time) (*rsa.PrivateKey, *x509.Cert
 	if err != nil {
 		return nil, nil, err
 	}
-	cert, err := selfSigned(&x509.Certificate{
-		Subject:   pkix.Name{CommonName: commonName("Sallyport Signing - " + host)},
-		NotBefore: now.Add(-5 * time.Minute), // clocks of relying parties run apart
-		NotAfter:  now.AddDate(1, 0, 0),
-		KeyUsage:  x509.KeyUsageDigitalSignature,
-	}, key)
+	cert, err := selfSigned(signingTemplate(host, now, now.AddDate(1, 0, 0).Sub(now)), key)
 	return key, cert, err
 }
 

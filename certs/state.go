@@ -123,17 +123,21 @@ const (
 	ActionPublished = "published"
 	ActionPromoted  = "promoted"
 	ActionGone      = "gone"
+	ActionDiscarded = "discarded" // given up before it signed, or taken out early
 	ActionImported  = "imported"
 	ActionEmergency = "emergency"
 	ActionTold      = "told" // an admin says that a party knows a certificate
 )
 
-// Lease is held by the one who makes the next key. Its private key lies under Ref
-// and is destroyed when the lease ends without an entry.
+// Lease is held by the one who makes keys. Their private keys lie under Refs, and
+// whoever takes over a lease that ended without entries destroys them.
 type Lease struct {
 	Holder string    `json:"holder"`
-	Ref    string    `json:"ref"`
+	Refs   []string  `json:"refs"`
 	Until  time.Time `json:"until"`
+	// Orphans are refs of leases that ended without entries; their keys are being
+	// destroyed.
+	Orphans []string `json:"orphans,omitempty"`
 }
 
 // Ledger is the whole state that instances share: one document, replaced as a
@@ -206,7 +210,7 @@ func (l *Ledger) check() error {
 			return fmt.Errorf("ledger: %s stands in it twice", e.ID)
 		case !slices.Contains([]State{Staged, Published, Signing, Retired, Gone}, e.State):
 			return fmt.Errorf("ledger: %s is in the unknown state %q", e.ID, e.State)
-		case e.State != Gone && !validRef(e.Ref):
+		case !validRef(e.Ref):
 			return fmt.Errorf("ledger: %s has no usable key reference", e.ID)
 		}
 		seen[e.ID] = true
