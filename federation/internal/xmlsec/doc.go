@@ -1,6 +1,6 @@
 // Package xmlsec is the only place where this service reads and signs XML.
 //
-// Three parts, each small enough to be read in one sitting:
+// Four parts, each small enough to be read in one sitting:
 //
 //   - [Writer] writes XML that is in exclusive canonical form as it stands and
 //     digests the same bytes in the same pass. What we sign is what we wrote:
@@ -12,6 +12,8 @@
 //   - [Verify] checks a signature under one narrow profile and returns the
 //     signed element parsed anew from the very bytes that were digested. Nothing
 //     else of the message can be reached from its result.
+//   - [Aggregate] does the same for a signed list of metadata that is too large for
+//     memory, piece by piece.
 //
 // The threats: a document that two components read differently (doctypes,
 // duplicate attributes, comments and processing instructions inside text,
