@@ -299,7 +299,7 @@ func (a *handAgent) listen(l listener) {
 }
 
 func vector(text string) []byte {
-	b, err := hex.DecodeString(strings.ReplaceAll(text, "\n", ""))
+	b, err := hex.DecodeString(strings.NewReplacer("\n", "", " ", "").Replace(text))
 	if err != nil {
 		panic(err)
 	}
@@ -561,19 +561,7 @@ func (a *handAgent) result(host, trans, upn string, reason any) {
 	}
 	claims = string(a.edit("claims", []byte(claims)))
 	for attempt := 1; attempt <= 5; attempt++ {
-		req, _ := http.NewRequestWithContext(a.t.Context(), http.MethodPost, "https://"+host+"/subscriber/connection?requestId="+uuid(), nil)
-		for k, v := range map[string]string{
-			"x-cwap-dnscachelookup-result": "NotUsed", "x-cwap-connector-usesdefaultproxy": "InUse", "x-cwap-connector-version": "1.5.2482.0",
-			"x-cwap-datamodel-version": "1.5.2482.0", "x-cwap-connector-sp-connections": "1", "x-cwap-transid": trans,
-			"x-cwap-sessionid": "00000000-0000-0000-0000-000000000000", "x-cwap-certificate-authentication": "notProcessed", "x-cwap-headers-size": "0",
-			"x-cwap-connector-be-latency-ms": "27", "x-cwap-payload-total-attempts": "0", "x-cwap-connector-loadfactor": "0",
-			"x-cwap-response-total-attempts": fmt.Sprint(attempt), "x-cwap-connector-all-latency-ms": "70",
-			"x-cwap-backend-response": base64.StdEncoding.EncodeToString([]byte(claims)),
-		} {
-			req.Header.Set(k, v)
-		}
-		req.Header["User-Agent"] = nil
-		resp, err := a.client().Do(req)
+		resp, err := a.client().Do(a.resultRequest(host, trans, attempt, base64.StdEncoding.EncodeToString([]byte(claims))))
 		if err == nil {
 			_ = resp.Body.Close()
 			if resp.StatusCode < 500 && resp.StatusCode != 408 && resp.StatusCode != 429 {
@@ -581,4 +569,29 @@ func (a *handAgent) result(host, trans, upn string, reason any) {
 			}
 		}
 	}
+}
+
+// resultRequest is a POST of 13.
+func (a *handAgent) resultRequest(host, trans string, attempt int, claims string) *http.Request {
+	req, _ := http.NewRequestWithContext(a.t.Context(), http.MethodPost, "https://"+host+"/subscriber/connection?requestId="+uuid(), nil)
+	for k, v := range map[string]string{
+		"x-cwap-dnscachelookup-result": "NotUsed", "x-cwap-connector-usesdefaultproxy": "InUse", "x-cwap-connector-version": "1.5.2482.0",
+		"x-cwap-datamodel-version": "1.5.2482.0", "x-cwap-connector-sp-connections": "1", "x-cwap-transid": trans,
+		"x-cwap-sessionid": "00000000-0000-0000-0000-000000000000", "x-cwap-certificate-authentication": "notProcessed", "x-cwap-headers-size": "0",
+		"x-cwap-connector-be-latency-ms": "27", "x-cwap-payload-total-attempts": "0", "x-cwap-connector-loadfactor": "0",
+		"x-cwap-response-total-attempts": fmt.Sprint(attempt), "x-cwap-connector-all-latency-ms": "70", "x-cwap-backend-response": claims,
+	} {
+		req.Header.Set(k, v)
+	}
+	req.Header["User-Agent"] = nil
+	return req
+}
+
+func mustURL(t *testing.T, s string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
 }
