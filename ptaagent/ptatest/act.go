@@ -28,7 +28,7 @@ func (c *Cloud) RestartRelay() {
 // CutLinks ends the links' TCP connections without a word.
 func (c *Cloud) CutLinks() {
 	for _, l := range c.allLinks() {
-		l.stop0()
+		l.retire()
 		l.stop()
 	}
 }
@@ -36,7 +36,7 @@ func (c *Cloud) CutLinks() {
 // DetachLinks ends every link with an AMQP error condition.
 func (c *Cloud) DetachLinks(cond Condition) {
 	for _, l := range c.allLinks() {
-		l.stop0()
+		l.retire()
 		l.mu.Lock()
 		handle, known := l.inHandle, l.known
 		l.mu.Unlock()
@@ -58,7 +58,7 @@ func (c *Cloud) CloseLinks(cond Condition) {
 func (c *Cloud) Freeze() {
 	for _, l := range c.allLinks() {
 		l.frozen.Store(true)
-		l.stop0()
+		l.retire()
 	}
 }
 

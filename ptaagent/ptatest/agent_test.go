@@ -46,6 +46,11 @@ type handAgent struct {
 	mu     sync.Mutex
 	edits  map[string]func([]byte) []byte // by message, see send
 	silent bool                           // posts no result
+	deaf   bool                           // opens no rendezvous
+	seen   *binxml.Node                   // the last signal
+	heard  []byte                         // the last notification
+	calls  int                            // signals so far
+	pings  chan int                       // their sizes
 	wg     sync.WaitGroup
 }
 
@@ -228,7 +233,7 @@ func sas(uri, key, name string, se int64) string {
 // start registers, boots and listens on every endpoint.
 func startAgent(t *testing.T, cloud *ptatest.Cloud, verdict func(upn, password string) int) *handAgent {
 	t.Helper()
-	a := &handAgent{t: t, cloud: cloud, verdict: verdict}
+	a := &handAgent{t: t, cloud: cloud, verdict: verdict, pings: make(chan int, 2)}
 	a.register()
 	list := a.bootstrap("true")
 	for _, l := range list {
@@ -332,6 +337,12 @@ func find(n *binxml.Node, local string) *binxml.Node {
 
 // rendezvous serves one relayed connection with the vectors.
 func (a *handAgent) rendezvous(notification []byte, reliable bool) {
+	a.mu.Lock()
+	a.heard = notification
+	a.mu.Unlock()
+	if a.deaf {
+		return
+	}
 	outer, err := binxml.Document(notification)
 	if err != nil {
 		a.t.Error(err)
@@ -408,6 +419,10 @@ func (a *handAgent) messages(conn io.Reader, via string, reliable bool, send fun
 			send("create response", append(binxml.AppendInt([]byte{6}, len(b)), b...))
 		case strings.HasSuffix(action, "/SignalConnector"):
 			id := strings.TrimPrefix(find(e, "MessageID").Text, "urn:uuid:")
+			a.mu.Lock()
+			a.seen = e
+			a.calls++
+			a.mu.Unlock()
 			number++
 			b := vector(v7)
 			if reliable {
@@ -423,6 +438,11 @@ func (a *handAgent) messages(conn io.Reader, via string, reliable bool, send fun
 			first = false
 			send("reply", append(binxml.AppendInt([]byte{6}, len(b)), b...))
 			a.wg.Go(func() { a.answer(e) })
+		case action == "Ping":
+			select {
+			case a.pings <- len(payload):
+			default:
+			}
 		case strings.HasSuffix(action, "/AckRequested"):
 			send("ack", ackVector(mine, fmt.Sprint(number)))
 		}
@@ -594,4 +614,37 @@ func mustURL(t *testing.T, s string) *url.URL {
 		t.Fatal(err)
 	}
 	return u
+}
+
+func (a *handAgent) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.calls
+}
+
+func (a *handAgent) raw() []byte {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.heard
+}
+
+func testKey(t *testing.T) *rsa.PrivateKey {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func s256(verifier string) string {
+	sum := sha256.Sum256([]byte(verifier))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+func renewal(csr string) string {
+	const p = "http://schemas.datacontract.org/2004/07/Microsoft.ApplicationProxy.Common."
+	return `<TrustRenewalRequest xmlns="` + p + `Registration.TrustRenewal" xmlns:i="http://www.w3.org/2001/XMLSchema-instance"><Base64Csr xmlns="` + p + `Registration">` + csr +
+		`</Base64Csr><TrustRenewalRequestSettings><SystemSettingsInformation i:type="a:SystemSettings" xmlns="` + p + `RegistrationCommons" xmlns:a="` + p +
+		`Utilities.SystemSettings">` + system + `</SystemSettingsInformation><ConnectorVersion>1.5.2482.0</ConnectorVersion></TrustRenewalRequestSettings></TrustRenewalRequest>`
 }

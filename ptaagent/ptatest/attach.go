@@ -181,7 +181,7 @@ func (l *link) until(expires time.Time) {
 
 // end closes the conversation with an error condition, whatever the agent does.
 func (l *link) end(cond Condition, text string) {
-	l.stop0()
+	l.retire()
 	_ = l.send(amqp.Frame{Code: amqp.CodeClose, Fields: []any{amqpError(cond, text)}})
 	time.AfterFunc(2*time.Second, l.stop)
 }
@@ -229,6 +229,7 @@ func (l *link) flow(f *amqp.Frame) error {
 	l.credit = count + credit - l.count
 	was := l.ready
 	l.ready = l.in.attached && l.out.attached && l.credit > 0
+	l.listened = l.listened || l.ready
 	ready, name := l.ready, l.endpoint.Name()
 	l.mu.Unlock()
 	if ready && !was {
@@ -271,7 +272,7 @@ func (l *link) detach(f *amqp.Frame) error {
 	for _, s := range []*side{&l.in, &l.out} {
 		if s.attached && s.handle == handle {
 			s.attached = false
-			l.stop0()
+			l.retire()
 			return l.send(amqp.Frame{Code: amqp.CodeDetach, Fields: []any{handle, true}})
 		}
 	}

@@ -145,6 +145,7 @@ func (c *Cloud) frontSocket(w http.ResponseWriter, r *http.Request) {
 		c.mu.Lock()
 		c.sockets--
 		c.mu.Unlock()
+		c.diary.poke()
 	}()
 	c.diary.add(Record{Kind: Socket, Agent: id, Transaction: t.signal.transaction})
 	if err := c.converse(ws, t); err != nil {

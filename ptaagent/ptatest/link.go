@@ -61,6 +61,7 @@ type link struct {
 	endpoint   Endpoint
 	known      bool // endpoint is set
 	ready      bool
+	listened   bool // was ready once
 	credit     uint32
 	count      uint32 // deliveries so far
 	nextOut    uint32 // next transfer id
@@ -122,7 +123,7 @@ func (l *link) serve() {
 	delete(l.cloud.links, l)
 	l.cloud.mu.Unlock()
 	l.mu.Lock()
-	was, name := l.ready, l.endpoint.Name()
+	was, name := l.listened, l.endpoint.Name()
 	l.ready = false
 	for id, ch := range l.deliveries {
 		ch <- errGone
@@ -253,17 +254,18 @@ func (l *link) message(b []byte) error {
 	case amqp.CodeDetach:
 		return l.detach(f)
 	case amqp.CodeEnd:
-		l.stop0()
+		l.retire()
 		return l.send(amqp.Frame{Code: amqp.CodeEnd})
 	}
 	return l.refuse("frame %#x, which a listener does not send (7.2)", f.Code)
 }
 
-// stop0 takes the link out of the listeners.
-func (l *link) stop0() {
+// retire takes the link out of the listeners.
+func (l *link) retire() {
 	l.mu.Lock()
 	l.ready = false
 	l.mu.Unlock()
+	l.cloud.diary.poke()
 }
 
 func (l *link) saslInit(f *amqp.Frame) error {

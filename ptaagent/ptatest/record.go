@@ -95,8 +95,20 @@ func (d *diary) put(r Record) {
 	}
 	d.records = append(d.records, r)
 	d.counts[r.Kind]++
+	d.wake()
+}
+
+// wake wakes who waits for a change; the caller holds the lock.
+func (d *diary) wake() {
 	close(d.changed)
 	d.changed = make(chan struct{})
+}
+
+// poke is wake for changes that leave no record.
+func (d *diary) poke() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.wake()
 }
 
 // refuse keeps a broken rule and gives it back as an error.

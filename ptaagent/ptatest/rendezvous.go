@@ -159,6 +159,7 @@ func (c *Cloud) rendezvous(ws *websocket.Conn, host string) {
 	c.mu.Lock()
 	delete(c.open, r)
 	c.mu.Unlock()
+	c.diary.poke()
 	r.finish(err)
 }
 
@@ -363,5 +364,6 @@ func (l *link) dial(ctx context.Context, f Faults, transaction string) (*relayed
 
 // spoilsRendezvous says that no connection can be expected.
 func (f *Faults) spoilsRendezvous() bool {
-	return f.DeadRendezvous || f.Notification != nil || f.InstanceHost != "" || f.Frame != "" || f.AcceptError || f.TransferFrame != nil
+	return f.DeadRendezvous || f.Notification != nil || f.InstanceHost != "" || f.Frame != "" || f.AcceptError || f.TransferFrame != nil ||
+		f.UnknownSequence
 }

@@ -106,6 +106,12 @@ func (r *relayed) serve() error {
 	if err != nil {
 		return err
 	}
+	if r.faults.Frame != "" {
+		if ack == 0x0b {
+			return r.refuse("a preamble disturbed by %q was acknowledged (8.2)", r.faults.Frame)
+		}
+		return errGone
+	}
 	if ack != 0x0b {
 		return r.refuse("%#02x instead of the preamble ack (8.2)", ack)
 	}

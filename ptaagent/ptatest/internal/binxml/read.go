@@ -277,6 +277,9 @@ func (p *parser) resolve(n *Node) error {
 				return p.scope[i].Value, true
 			}
 		}
+		if prefix == "xml" {
+			return "http://www.w3.org/XML/1998/namespace", true
+		}
 		return "", prefix == ""
 	}
 	var ok bool
