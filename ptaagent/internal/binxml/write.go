@@ -89,6 +89,14 @@ func (w *Writer) MustUnderstand() {
 	w.buf = append(appendInt31(append(w.buf, recPrefixDictAttributeA+'s'-'a'), int(staticID("mustUnderstand"))), recOne)
 }
 
+// Language adds the attribute xml:lang.
+func (w *Writer) Language(tag string) {
+	w.string(recAttribute+1, "xml")
+	w.buf = append(appendInt31(w.buf, len("lang")), "lang"...)
+	w.Text(tag)
+	w.last = -1
+}
+
 // Number adds an attribute without prefix, of a name in the static dictionary.
 func (w *Writer) Number(name string, n uint64) {
 	w.buf = appendInt31(append(w.buf, recDictAttribute), int(staticID(name)))

@@ -1,0 +1,318 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Config configures a [Listener].
+type Config struct {
+	// Dial opens a WebSocket to a host below the endpoint's domain, port 443, and
+	// returns it as a stream of bytes, one binary message for each write. ctx bounds
+	// the handshake only. Required.
+	Dial func(ctx context.Context, host, path, protocol string) (net.Conn, error)
+	// Handler answers the sessions' requests. Required.
+	Handler Handler
+	// TokenLife is how long a new SAS token holds; asked for each link. Default 1h.
+	TokenLife func() time.Duration
+	// Stale is told that bootstrap's answer seems to be out of date. Default: nobody.
+	Stale func()
+	// Silence is how long a link may be silent before it is replaced. Default 2m.
+	Silence time.Duration
+	// Connections bounds the relayed connections of all listeners that share the
+	// semaphore. Required.
+	Connections Semaphore
+	// Metrics counts. Required; see [NewMetrics].
+	Metrics *Metrics
+	// Logger is required.
+	Logger *slog.Logger
+	// Now is the wall clock. Default time.Now.
+	Now func() time.Time
+}
+
+// Semaphore bounds what runs at once: its capacity is the bound.
+type Semaphore chan struct{}
+
+// Try takes a place, if there is one.
+func (s Semaphore) Try() bool {
+	select {
+	case s <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+// Free gives a place back.
+func (s Semaphore) Free() { <-s }
+
+// Status is how a listener is.
+type Status struct {
+	Endpoint string // name
+	Host     string
+	Reliable bool
+	// Listening is true while a link is attached; Since is when that last changed.
+	Listening bool
+	Since     time.Time
+	// Opened counts links; LastError is why the last attempt or link ended, empty
+	// once a link is attached again.
+	Opened    uint64
+	LastError string
+	// LastNotice is when the last notification came; zero when none has.
+	LastNotice time.Time
+	Notices    uint64
+}
+
+// Listener keeps one endpoint connected.
+type Listener struct {
+	cfg     Config
+	refresh chan struct{}
+	serving sync.WaitGroup // links that retire, and relayed connections
+
+	mu       sync.Mutex
+	endpoint Endpoint
+	status   Status
+	live     map[string]bool // rendezvous ids with a live connection
+}
+
+// New returns a listener; [Listener.Run] starts it.
+func New(e Endpoint, cfg Config) *Listener {
+	if cfg.TokenLife == nil {
+		cfg.TokenLife = func() time.Duration { return time.Hour }
+	}
+	if cfg.Silence <= 0 {
+		cfg.Silence = 2 * time.Minute
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Stale == nil {
+		cfg.Stale = func() {}
+	}
+	return &Listener{
+		cfg: cfg, endpoint: e, refresh: make(chan struct{}, 1), live: map[string]bool{},
+		status: Status{Endpoint: e.Name, Host: e.Host(), Reliable: e.Reliable, Since: cfg.Now()},
+	}
+}
+
+// Status returns how the listener is.
+func (l *Listener) Status() Status {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.status
+}
+
+// Refresh replaces the link by a new one soon, without a gap.
+func (l *Listener) Refresh() {
+	select {
+	case l.refresh <- struct{}{}:
+	default:
+	}
+}
+
+// SetEndpoint takes changed keys of the same endpoint and refreshes the link.
+func (l *Listener) SetEndpoint(e Endpoint) {
+	l.mu.Lock()
+	changed := l.endpoint != e
+	l.endpoint = e
+	l.mu.Unlock()
+	if changed {
+		l.Refresh()
+	}
+}
+
+// pauses are waited between attempts, the last one again and again, each jittered.
+var pauses = [...]time.Duration{200 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 30 * time.Second}
+
+// jitter is a random part of d.
+func jitter(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return rand.N(d)
+}
+
+// Run listens until ctx ends; links and relayed connections are then closed, and it
+// returns once they are.
+func (l *Listener) Run(ctx context.Context) {
+	defer l.serving.Wait()
+	var current *running
+	silence := l.cfg.Silence
+	for attempt := 0; ctx.Err() == nil; {
+		l.mu.Lock()
+		e := l.endpoint
+		l.mu.Unlock()
+		lk, err := l.open(ctx, e)
+		if err != nil {
+			current = l.failed(ctx, err, current)
+			wait := pauses[min(attempt, len(pauses)-1)]
+			attempt++
+			if !sleep(ctx, wait*3/4+jitter(wait/2)) {
+				break
+			}
+			continue
+		}
+		next := l.start(ctx, lk)
+		l.retire(current)
+		current = next
+		switch end := l.watch(ctx, current, silence); end {
+		case endSilent:
+			// A peer that never says anything is not replaced all the time.
+			silence = min(2*silence, 10*time.Minute)
+		case endLost:
+			l.lost(current.err)
+			if l.cfg.Now().Sub(current.opened) > time.Minute {
+				attempt = 0
+			}
+			wait := pauses[min(attempt, len(pauses)-1)]
+			attempt++
+			_ = current.conn.Close()
+			current = nil
+			sleep(ctx, jitter(2*wait))
+		default:
+			attempt = 0
+		}
+		if current != nil && current.wire.heard.Load() > current.opened.Add(time.Second).UnixNano() {
+			silence = l.cfg.Silence
+		}
+	}
+	l.retire(current)
+}
+
+// running is a link that receives.
+type running struct {
+	*link
+	stop context.CancelFunc
+}
+
+// start receives from a link.
+func (l *Listener) start(ctx context.Context, lk *link) *running {
+	own, stop := context.WithCancel(context.WithoutCancel(ctx))
+	l.serving.Go(func() { lk.receive(own, func(data [][]byte) { l.notified(ctx, data) }) })
+	l.mu.Lock()
+	if !l.status.Listening {
+		l.status.Since = lk.opened
+	}
+	l.status.Listening, l.status.LastError = true, ""
+	l.status.Opened++
+	l.mu.Unlock()
+	l.cfg.Metrics.count("link_opened")
+	return &running{lk, stop}
+}
+
+// retire drains a link in the background.
+func (l *Listener) retire(r *running) {
+	if r == nil {
+		return
+	}
+	l.serving.Go(func() { r.link.retire(r.stop) })
+}
+
+// ending is why a link is no longer watched.
+type ending int
+
+const (
+	endStopped ending = iota
+	endLost
+	endRenew
+	endSilent
+)
+
+// watch waits until the link is lost or should be replaced.
+func (l *Listener) watch(ctx context.Context, r *running, silence time.Duration) ending {
+	tick := time.NewTicker(min(5*time.Second, max(l.cfg.TokenLife()/20, 100*time.Millisecond)))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return endStopped
+		case <-r.done:
+			return endLost
+		case <-l.refresh:
+			return endRenew
+		case <-tick.C:
+			if !l.cfg.Now().Before(r.renew) {
+				return endRenew
+			}
+			if time.Since(time.Unix(0, r.wire.heard.Load())) > silence {
+				l.cfg.Metrics.count("link_silent")
+				return endSilent
+			}
+		}
+	}
+}
+
+// failed notes an attempt that came to nothing; the link before, if it still
+// stands, goes on.
+func (l *Listener) failed(ctx context.Context, err error, current *running) *running {
+	if ctx.Err() != nil {
+		return current
+	}
+	l.cfg.Metrics.count("link_failed")
+	if current != nil {
+		select {
+		case <-current.done:
+			_ = current.conn.Close()
+			current = nil
+		default:
+		}
+	}
+	l.down(err, current == nil)
+	return current
+}
+
+// lost notes the end of a link that nobody wanted.
+func (l *Listener) lost(err error) {
+	l.cfg.Metrics.count("link_lost")
+	l.down(err, true)
+}
+
+func (l *Listener) down(err error, down bool) {
+	c := condition(err)
+	l.mu.Lock()
+	if down && l.status.Listening {
+		l.status.Listening, l.status.Since = false, l.cfg.Now()
+	}
+	l.status.LastError = reason(err, c)
+	text := l.status.LastError
+	l.mu.Unlock()
+	l.cfg.Logger.Warn("pta: signalling link", "endpoint", l.Status().Endpoint, "host", l.Status().Host, "error", text)
+	if stale(c) {
+		l.cfg.Stale()
+	}
+}
+
+// reason is an error in words, without its dump of a whole AMQP error.
+func reason(err error, condition string) string {
+	switch {
+	case condition != "":
+		return "the relay ended it: " + condition
+	case err == nil:
+		return "the relay ended it"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "no answer in time"
+	}
+	text := err.Error()
+	if i := strings.IndexByte(text, '\n'); i >= 0 {
+		text = text[:i]
+	}
+	return text[:min(len(text), 400)]
+}
+
+// sleep waits; false when ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
