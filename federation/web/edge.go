@@ -287,6 +287,8 @@ func (e *Edge) record(w *recorder, r *http.Request, info *Info, rt *Route, err e
 	e.metrics.answered(routeName(info), status, took.Seconds())
 	level := slog.LevelInfo
 	switch {
+	case status >= 500 && rt != nil && rt.AnyHost:
+		level = slog.LevelInfo // a probe that is told to stay away has its answer
 	case status >= 500 && !(rt != nil && rt.Faults && theirs(err)):
 		level = slog.LevelError
 	case rt != nil && rt.AnyHost:

@@ -45,6 +45,8 @@ type Lab struct {
 	XMLSec1 string
 	// ProxyAddr is nginx: sts.contoso.test, host:port.
 	ProxyAddr string
+	// HAProxyAddr is HAProxy with the shipped configuration: the same name, host:port.
+	HAProxyAddr string
 	// GatewayAddrs are where nginx expects the instances, host:port.
 	GatewayAddrs []string
 	// PartyAddr is the foreign relying party: party.contoso.test, host:port.
@@ -148,6 +150,7 @@ func read() (*Lab, error) {
 		CAFile:            env("SALLYPORT_REDIS_CA"),
 		XMLSec1:           env("SALLYPORT_XMLSEC1"),
 		ProxyAddr:         env("SALLYPORT_PROXY_ADDR"),
+		HAProxyAddr:       env("SALLYPORT_HAPROXY_ADDR"),
 		GatewayAddrs:      strings.Fields(env("SALLYPORT_GATEWAY_ADDRS")),
 		PartyAddr:         env("SALLYPORT_PARTY_ADDR"),
 		NodeDir:           env("SALLYPORT_NODE_DIR"),

@@ -17,6 +17,7 @@ proxy_addr=$net.24
 gateway1_addr=$net.25
 gateway2_addr=$net.26
 party_addr=$net.27
+haproxy_addr=$net.28
 
 say() { printf '%s testbed: %s\n' "$(date +%H:%M:%S)" "$*" >&2; }
 die() { say "$*"; exit 1; }

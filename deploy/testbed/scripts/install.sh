@@ -16,6 +16,7 @@ packages() {
 /usr/lib/x86_64-linux-gnu/samba/vfs/acl_xattr.so samba-vfs-modules
 /usr/bin/redis-server redis-server
 /usr/sbin/nginx nginx-light
+/usr/sbin/haproxy haproxy
 /usr/bin/chromium chromium
 /usr/bin/certutil libnss3-tools
 /usr/bin/xmlsec1 xmlsec1

@@ -101,6 +101,14 @@ start_nginx() {
   launch nginx nginx -p "$work" -e stderr -c "$work/nginx.conf"
 }
 
+# start_haproxy runs the configuration that is shipped, with the lab's names.
+start_haproxy() {
+  (umask 077; cat "$work/pki/sts.pem" "$work/pki/sts.key" >"$work/pki/sts-both.pem")
+  STS_BIND=$haproxy_addr:443 STS_CERTIFICATE=$work/pki/sts-both.pem STS_CA=$work/pki/ca.pem \
+    STS_INSTANCE_1=$gateway1_addr:8443 STS_INSTANCE_2=$gateway2_addr:8443 STS_SOURCE=$haproxy_addr \
+    launch haproxy haproxy -f "$here/../haproxy/haproxy.cfg"
+}
+
 # make_node installs the locked npm packages and the scripts that use them
 # outside of the checkout.
 make_node() {
