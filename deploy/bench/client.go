@@ -61,9 +61,14 @@ func (c *client) connect(ctx context.Context) error {
 
 func (c *client) close() { _ = c.conn.Close() }
 
-// do sends one request and returns status and body. Cookies are kept as a browser
-// keeps them.
+// do sends one request of a page or a form.
 func (c *client) do(method, path string, form []byte) (int, []byte, error) {
+	return c.send(method, path, "application/x-www-form-urlencoded", form)
+}
+
+// send sends one request and returns status and body. Cookies are kept as a
+// browser keeps them.
+func (c *client) send(method, path, kind string, content []byte) (int, []byte, error) {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\nAccept: text/html\r\nAccept-Language: en\r\nUser-Agent: bench\r\n"+
 		"X-Forwarded-For: %s\r\nX-Forwarded-Proto: https\r\n", method, path, host, c.from)
@@ -75,12 +80,12 @@ func (c *client) do(method, path string, form []byte) (int, []byte, error) {
 	if len(c.cookies) > 0 {
 		b.WriteString("\r\n")
 	}
-	if form != nil {
-		fmt.Fprintf(&b, "Origin: https://%s\r\nSec-Fetch-Site: same-origin\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n",
-			host, len(form))
+	if content != nil {
+		fmt.Fprintf(&b, "Origin: https://%s\r\nSec-Fetch-Site: same-origin\r\nContent-Type: %s\r\nContent-Length: %d\r\n",
+			host, kind, len(content))
 	}
 	b.WriteString("\r\n")
-	b.Write(form)
+	b.Write(content)
 	if err := c.conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		return 0, nil, err
 	}

@@ -18,7 +18,7 @@ import (
 func (g *gateway) user(i int) string { return fmt.Sprintf("user%03d@contoso.test", i%g.users) }
 
 // round is one turn of every kind: CPU nanoseconds for one operation.
-type round struct{ rsa, floor, session, besides, page, post, bind float64 }
+type round struct{ rsa, floor, session, besides, page, post, active, bind float64 }
 
 // speed measures lines 1, 3, 4 and 6.
 func speed(ctx context.Context, g *gateway, ad *directorytest.Directory, p plan, t *table) (err error) {
@@ -58,6 +58,7 @@ func speed(ctx context.Context, g *gateway, ad *directorytest.Directory, p plan,
 	t.add("1", "WS-Fed token with a session: raw RSA / server CPU", "%.2f", least(0.88), least(0.75), collect(func(r round) float64 { return r.rsa / r.session })...)
 	t.add("3", "WS-Fed token without the signature / net/http floor", "%.1f", most(2.5), most(4), collect(func(r round) float64 { return r.besides / r.floor })...)
 	t.add("4", "password sign-in (page and form): server CPU / raw RSA", "%.2f", most(1.35), most(1.6), collect(func(r round) float64 { return (r.page + r.post) / r.rsa })...)
+	t.add("4", "WS-Trust usernamemixed: server CPU / raw RSA", "%.2f", most(1.35), most(1.6), collect(func(r round) float64 { return r.active / r.rsa })...)
 	t.add("6", "LDAP dials for one bind", "%.4f", most(0.001), most(0.005), float64(dials)/float64(max(binds, 1)))
 	t.add("6", "client CPU of one bind, µs", "%.1f", most(25), most(40), collect(func(r round) float64 { return r.bind / 1e3 })...)
 	micro := func(f func(round) float64) []float64 { return collect(func(r round) float64 { return f(r) / 1e3 }) }
@@ -67,6 +68,7 @@ func speed(ctx context.Context, g *gateway, ad *directorytest.Directory, p plan,
 	t.note("the same besides the signature, µs", "%.0f", micro(func(r round) float64 { return r.besides })...)
 	t.note("sign-in page, µs", "%.0f", micro(func(r round) float64 { return r.page })...)
 	t.note("its form: bind, session, token, µs", "%.0f", micro(func(r round) float64 { return r.post })...)
+	t.note("WS-Trust: bind and token, µs", "%.0f", micro(func(r round) float64 { return r.active })...)
 	t.note("binds behind these figures", "%.0f", float64(binds))
 	return nil
 }
@@ -147,7 +149,7 @@ func (b *driver) round(ctx context.Context) (round, error) {
 		do   func(context.Context, *round) error
 	}{
 		{"raw RSA", b.rsaStep}, {"token with a session", b.sessionStep}, {"net/http floor", b.floorStep},
-		{"password sign-in", b.passwordStep}, {"bind", b.bindStep},
+		{"password sign-in", b.passwordStep}, {"WS-Trust", b.activeStep}, {"bind", b.bindStep},
 	} {
 		if err := step.do(ctx, &r); err != nil {
 			return r, fmt.Errorf("%s: %w", step.name, err)

@@ -75,6 +75,7 @@ directory:
   ca_file: dc-ca.pem
   service_account: {name: '%s', password_file: service-account}
 sessions: {store: memory}
+wstrust: everywhere
 signing: {key_file: signing.key, certificate_file: signing.crt}
 audit: {file: audit.log, no_sync: %t}
 ops: {listen: "127.0.0.1:0"}
