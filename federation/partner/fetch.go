@@ -72,6 +72,16 @@ func (c *Client) Get(ctx context.Context, address string, have Tag) ([]byte, Tag
 	return data, tagOf(res), nil
 }
 
+// Stream opens a document of any size. The caller closes it and bounds the time by
+// the context.
+func (c *Client) Stream(ctx context.Context, address string) (io.ReadCloser, error) {
+	res, err := c.open(ctx, address, Tag{})
+	if err != nil {
+		return nil, err
+	}
+	return res.Body, nil
+}
+
 func tagOf(res *http.Response) Tag {
 	t := Tag{res.Header.Get("ETag"), res.Header.Get("Last-Modified")}
 	if len(t.ETag) > 256 || len(t.Modified) > 64 {
