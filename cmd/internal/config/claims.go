@@ -33,6 +33,10 @@ type RelyingParty struct {
 	// the post; with them the page's content security policy names exactly these
 	// and the reply address. Default: any https address.
 	FormActions []string `yaml:"form_actions"`
+	// SingleCertificate says that the party holds one certificate of this service
+	// only. The next one is then never promoted by itself: an admin agrees the moment
+	// with the party and promotes by hand. Default false.
+	SingleCertificate bool `yaml:"single_certificate"`
 	// SAML is what a party with protocol: saml has of its own. Default: none, for
 	// wsfed.
 	SAML SAMLParty `yaml:"saml"`

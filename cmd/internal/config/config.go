@@ -31,7 +31,7 @@ type Config struct {
 	Directory Directory `yaml:"directory"`
 	// Sessions says where sign-on sessions are kept. Required.
 	Sessions Sessions `yaml:"sessions"`
-	// Signing is the key that signs tokens. Required.
+	// Signing is the keys that sign tokens. Required.
 	Signing Signing `yaml:"signing"`
 	// Lockout keeps guessing below the directory's own lockout.
 	Lockout Lockout `yaml:"lockout"`
@@ -278,22 +278,6 @@ type Redis struct {
 	KeyPrefix string `yaml:"key_prefix"`
 }
 
-// Signing is the token-signing key and certificate.
-type Signing struct {
-	// KeyFile is the private key (PEM), RSA of 2048, 3072 or 4096 bits, mode 0600
-	// in a directory that others cannot read. Required.
-	KeyFile string `yaml:"key_file"`
-	// CertificateFile is its certificate (PEM), which Microsoft Entra ID and other
-	// parties know. Required.
-	CertificateFile string `yaml:"certificate_file"`
-	// Generate makes both when neither file exists: a self-signed certificate for
-	// a year, as AD FS does. Only with sessions.store: memory, since several
-	// instances must sign with one key. Default false.
-	Generate bool `yaml:"generate"`
-	// KeyBits is the size of a generated key. Default 2048.
-	KeyBits int `yaml:"key_bits"`
-}
-
 // Lockout refuses guessing before the directory would lock the account.
 type Lockout struct {
 	// Threshold is how many wrong passwords an account may have in Window.
@@ -409,7 +393,7 @@ func Default() *Config {
 			Dial: 2 * time.Second, Bind: 3 * time.Second, Search: 3 * time.Second, Wait: time.Second, Attempt: 5 * time.Second,
 		}},
 		Sessions:   Sessions{Idle: 8 * time.Hour, Absolute: 8 * time.Hour, KeepSignedIn: 24 * time.Hour, Redis: Redis{KeyPrefix: "sallyport:"}},
-		Signing:    Signing{KeyBits: 2048},
+		Signing:    defaultSigning(),
 		SigninPage: SigninPage{Language: "auto", Accent: "#0d5b6d", AccentDark: "#7ccbdb", KeepSignedIn: "off"},
 		Audit:      Audit{RotateSize: 100_000_000, RotateDaily: true, Buffer: 10000},
 		Ops:        Ops{Listen: "127.0.0.1:9464", LogLevel: "info", DrainTime: 5 * time.Second},

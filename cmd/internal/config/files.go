@@ -39,10 +39,7 @@ func (c *Config) checkFiles(p *problems) {
 	check(named("sessions.secret", s.SecretFile), key(Secret{s.SecretFile, s.SecretEnv}))
 	check("sessions.previous_secret_file", key(Secret{File: s.PreviousSecretFile}))
 	check("audit.chain_key_file", key(Secret{File: c.Audit.ChainKeyFile}))
-	if !c.Signing.Generate {
-		check("signing.key_file", readable(c.Signing.KeyFile))
-		check("signing.certificate_file", readable(c.Signing.CertificateFile))
-	}
+	c.checkSigningFiles(check)
 	c.checkSAMLFiles(check)
 	c.checkGraphFiles(check)
 	c.checkMetadataFiles(check)

@@ -169,6 +169,7 @@ func TestO02_ExampleNamesEveryKey(t *testing.T) {
 	for _, k := range []string{
 		"tls.generate", "tls.plain_http", "directory.service_account.password_env", "sessions.redis.password_env", "sessions.secret_env",
 		"microsoft365.graph.client_secret_file", "microsoft365.graph.client_secret_env",
+		"signing.pkcs11", "signing.pkcs11.module_file", "signing.pkcs11.token", "signing.pkcs11.pin_file",
 	} {
 		if shown[k] {
 			t.Errorf("%s is shown and listed as an alternative", k)

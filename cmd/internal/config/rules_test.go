@@ -158,7 +158,7 @@ func TestSectionsOfLaterCapabilitiesAreRefused(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		with(t, "  generate: true", "  pkcs11: {}"), with(t, store, "  store: redis\n  redis: {sentinel: x}"),
+		with(t, store, "  store: redis\n  redis: {sentinel: x}"),
 	} {
 		if got := strings.Join(problemsOf(t, text), "\n"); !strings.Contains(got, "not available in this version") {
 			t.Errorf("%s", got)

@@ -11,10 +11,6 @@ import (
 var later = map[string]string{
 	"kerberos":              "sign-in without a prompt (Kerberos)",
 	"pta":                   "the pass-through authentication agent",
-	"pkcs11":                "a hardware token for the key (PKCS#11)",
-	"rotation":              "the life cycle of signing certificates",
-	"next_key_file":         "the life cycle of signing certificates",
-	"next_certificate":      "the life cycle of signing certificates",
 	"sentinel":              "Redis Sentinel",
 	"cluster":               "Redis Cluster",
 	"keytab_file":           "Kerberos for the service account",

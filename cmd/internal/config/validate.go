@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"reflect"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 )
@@ -187,28 +186,6 @@ func oneRef(p *problems, key, file, env string) {
 }
 
 var envName = regexp.MustCompile(`^[A-Z_][A-Z0-9_]{0,127}$`)
-
-func (c *Config) validateSigning(p *problems) {
-	s := c.Signing
-	if s.KeyFile == "" {
-		p.add("signing.key_file", "is missing: name the PEM file with the token-signing key")
-	}
-	if s.CertificateFile == "" {
-		p.add("signing.certificate_file", "is missing: name the PEM file with the token-signing certificate")
-	}
-	if s.KeyFile != "" && s.KeyFile == s.CertificateFile {
-		p.add("signing.certificate_file", "is the same file as key_file: certificate and key stand in two files")
-	}
-	if s.KeyFile != "" && s.KeyFile == c.TLS.KeyFile {
-		p.add("signing.key_file", "is the listener's key too: the key that signs tokens must not be used for anything else")
-	}
-	if !slices.Contains([]int{2048, 3072, 4096}, s.KeyBits) {
-		p.add("signing.key_bits", "write 2048, 3072 or 4096, not %d", s.KeyBits)
-	}
-	if s.Generate && c.Sessions.Store == "redis" {
-		p.add("signing.generate", "several instances would each make a key of their own, and Microsoft knows only one: make it once and copy it to each (see deploy/docs/keys.md)")
-	}
-}
 
 func (c *Config) validateLockout(p *problems) {
 	l := c.Lockout
