@@ -142,7 +142,7 @@ func (m *Imported) Write(dir string, now time.Time) (path string, err error) {
 			return path, fmt.Errorf("%w: %s ends at %s, the one in the aggregate at %s", ErrOlder, path, stamp(e.ValidUntil), stamp(m.Entity.ValidUntil))
 		}
 	}
-	return path, WriteFile(path, m.Data)
+	return path, writeFile(path, m.Data, 0o644) // it is public, and the service's user reads it
 }
 
 // FileName makes a file name of an entity id: readable, and never the same for two.

@@ -116,7 +116,10 @@ func Read(data []byte, trust Trust) (*Document, error) {
 		return nil, err
 	}
 	r := reader{doc: d, now: trust.Now, seen: make(map[string]bool)}
-	return d, r.walk(root, limits{})
+	if err := r.walk(root, limits{}); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // Keys returns the public keys of certificates, in their order.

@@ -28,12 +28,12 @@ func (c *copied) store(path string) error {
 	if err != nil {
 		return err
 	}
-	return WriteFile(path, append(append(head, '\n'), c.data...))
+	return writeFile(path, append(append(head, '\n'), c.data...), 0o600)
 }
 
-// WriteFile writes a file (0600) in one step, so that a reader or a crash finds the
+// writeFile writes a file in one step, so that a reader or a crash finds the
 // old content or the new one.
-func WriteFile(path string, data []byte) (err error) {
+func writeFile(path string, data []byte, mode os.FileMode) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // 0600
 	if err != nil {
 		return err
@@ -46,7 +46,7 @@ func WriteFile(path string, data []byte) (err error) {
 	if _, err := f.Write(data); err != nil {
 		return errors.Join(err, f.Close())
 	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(f.Chmod(mode), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	if err := os.Rename(f.Name(), path); err != nil {
