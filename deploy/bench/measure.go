@@ -18,9 +18,9 @@ import (
 func (g *gateway) user(i int) string { return fmt.Sprintf("user%03d@contoso.test", i%g.users) }
 
 // round is one turn of every kind: CPU nanoseconds for one operation.
-type round struct{ rsa, floor, session, besides, page, post, active, bind float64 }
+type round struct{ rsa, floor, session, besides, saml, page, post, active, bind float64 }
 
-// speed measures lines 1, 3, 4 and 6.
+// speed measures lines 1, 2, 3, 4 and 6.
 func speed(ctx context.Context, g *gateway, ad *directorytest.Directory, p plan, t *table) (err error) {
 	proc, err := g.start(ctx)
 	if err != nil {
@@ -56,6 +56,7 @@ func speed(ctx context.Context, g *gateway, ad *directorytest.Directory, p plan,
 		return out
 	}
 	t.add("1", "WS-Fed token with a session: raw RSA / server CPU", "%.2f", least(0.88), least(0.75), collect(func(r round) float64 { return r.rsa / r.session })...)
+	t.add("2", "SAML 2.0 redirect with a session: raw RSA / server CPU", "%.2f", least(0.84), least(0.72), collect(func(r round) float64 { return r.rsa / r.saml })...)
 	t.add("3", "WS-Fed token without the signature / net/http floor", "%.1f", most(2.5), most(4), collect(func(r round) float64 { return r.besides / r.floor })...)
 	t.add("4", "password sign-in (page and form): server CPU / raw RSA", "%.2f", most(1.35), most(1.6), collect(func(r round) float64 { return (r.page + r.post) / r.rsa })...)
 	t.add("4", "WS-Trust usernamemixed: server CPU / raw RSA", "%.2f", most(1.35), most(1.6), collect(func(r round) float64 { return r.active / r.rsa })...)
@@ -66,6 +67,7 @@ func speed(ctx context.Context, g *gateway, ad *directorytest.Directory, p plan,
 	t.note("net/http, 10 KB over TLS, µs", "%.1f", micro(func(r round) float64 { return r.floor })...)
 	t.note("WS-Fed token with a session, µs", "%.0f", micro(func(r round) float64 { return r.session })...)
 	t.note("the same besides the signature, µs", "%.0f", micro(func(r round) float64 { return r.besides })...)
+	t.note("SAML 2.0 response with a session, µs", "%.0f", micro(func(r round) float64 { return r.saml })...)
 	t.note("sign-in page, µs", "%.0f", micro(func(r round) float64 { return r.page })...)
 	t.note("its form: bind, session, token, µs", "%.0f", micro(func(r round) float64 { return r.post })...)
 	t.note("WS-Trust: bind and token, µs", "%.0f", micro(func(r round) float64 { return r.active })...)
@@ -148,7 +150,7 @@ func (b *driver) round(ctx context.Context) (round, error) {
 		name string
 		do   func(context.Context, *round) error
 	}{
-		{"raw RSA", b.rsaStep}, {"token with a session", b.sessionStep}, {"net/http floor", b.floorStep},
+		{"raw RSA", b.rsaStep}, {"token with a session", b.sessionStep}, {"SAML 2.0 with a session", b.samlStep}, {"net/http floor", b.floorStep},
 		{"password sign-in", b.passwordStep}, {"WS-Trust", b.activeStep}, {"bind", b.bindStep},
 	} {
 		if err := step.do(ctx, &r); err != nil {

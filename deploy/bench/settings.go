@@ -76,10 +76,16 @@ directory:
   service_account: {name: '%s', password_file: service-account}
 sessions: {store: memory}
 wstrust: everywhere
+relying_parties:
+  - key: wiki
+    name: Wiki
+    protocol: saml
+    identifiers: ["%s"]
+    saml: {sign: assertion, acs: [{url: "%s"}]}
 signing: {key_file: signing.key, certificate_file: signing.crt}
 audit: {file: audit.log, no_sync: %t}
 ops: {listen: "127.0.0.1:0"}
-`, host, ad.Domain, ad.NetBIOS, ad.DCs[0].URL, ad.DCs[0].Addr, ad.ServiceName, !fsync),
+`, host, ad.Domain, ad.NetBIOS, ad.DCs[0].URL, ad.DCs[0].Addr, ad.ServiceName, samlEntity, samlACS, !fsync),
 	}
 	for name, data := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
