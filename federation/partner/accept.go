@@ -38,7 +38,7 @@ func digest(data []byte) string {
 
 // judge holds a document against everything but its age.
 func (s *source) judge(data []byte, now time.Time) (*held, error) {
-	doc, err := Read(data, Trust{Certificates: s.Certificates, Now: now})
+	doc, err := Read(data, Trust{Certificates: s.Certificates, MustEnd: s.MustEnd, Now: now})
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,13 @@ func (k *Keeper) keep(s *source, h *held) {
 	}
 }
 
-func (k *Keeper) path(s *source) string { return filepath.Join(k.cfg.Directory, s.Key+".metadata") }
+func (k *Keeper) path(s *source) string {
+	name := s.Key
+	if s.adopted {
+		name = "mdq-" + FileName(s.Identifiers[0])
+	}
+	return filepath.Join(k.cfg.Directory, name+".metadata")
+}
 
 // errNoCopy says that there has not been a copy yet.
 var errNoCopy = errors.New("it has not been fetched yet")

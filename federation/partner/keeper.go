@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -31,6 +32,8 @@ type Source struct {
 	// Check reports whether the party can be set up from an entity. Nil: anything
 	// can.
 	Check func(*Entity) error
+	// MustEnd refuses documents without validUntil.
+	MustEnd bool
 }
 
 // KeeperConfig is what a [Keeper] needs.
@@ -65,14 +68,19 @@ const (
 // Keeper holds the metadata of parties. It is safe for concurrent use; Load and Run
 // are called once each, in this order.
 type Keeper struct {
-	cfg     KeeperConfig
+	cfg KeeperConfig
+
+	mu      sync.Mutex
 	sources []*source
 	byKey   map[string]*source
+	run     context.Context // while Run runs
+	running sync.WaitGroup
 }
 
 // source is the state of one source. Its own goroutine alone writes it.
 type source struct {
 	Source
+	adopted  bool // by a query, not by the settings
 	mu       sync.Mutex
 	held     *held // nil when there is none
 	failure  error // of the last attempt
@@ -136,7 +144,9 @@ func (k *Keeper) Load() error {
 
 // Entity returns the party's valid metadata, nil when there is none now.
 func (k *Keeper) Entity(key string) *Entity {
+	k.mu.Lock()
 	s := k.byKey[key]
+	k.mu.Unlock()
 	if s == nil {
 		return nil
 	}
@@ -154,17 +164,35 @@ func (h *held) over(now time.Time) bool {
 
 // Run keeps the documents fresh until the context ends.
 func (k *Keeper) Run(ctx context.Context) {
-	var wg sync.WaitGroup
+	k.mu.Lock()
+	k.run = ctx
 	for _, s := range k.sources {
-		if s.held != nil {
-			k.cfg.Metrics.valid(s.Key, s.held.entity.ValidUntil)
-		}
-		wg.Go(func() { k.watch(ctx, s) })
+		k.start(s)
 	}
-	wg.Wait()
-	for _, s := range k.sources {
-		k.cfg.Metrics.forget(s.Key)
+	k.mu.Unlock()
+	<-ctx.Done()
+	k.mu.Lock()
+	k.run = nil
+	k.mu.Unlock()
+	k.running.Wait()
+	for _, s := range k.all() {
+		k.cfg.Metrics.forget(s)
 	}
+}
+
+// start lets a source live. k.mu is held.
+func (k *Keeper) start(s *source) {
+	if s.held != nil {
+		k.cfg.Metrics.valid(s)
+	}
+	ctx := k.run
+	k.running.Go(func() { k.watch(ctx, s) })
+}
+
+func (k *Keeper) all() []*source {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.sources)
 }
 
 func (k *Keeper) watch(ctx context.Context, s *source) {
@@ -178,6 +206,10 @@ func (k *Keeper) watch(ctx context.Context, s *source) {
 		}
 		if k.step(ctx, s) && k.cfg.Changed != nil {
 			k.cfg.Changed()
+		}
+		if s.adopted && s.dead && s.failures >= 3 {
+			k.drop(s) // who asks for it again lets it be fetched again
+			return
 		}
 	}
 }
@@ -213,7 +245,7 @@ func (k *Keeper) step(ctx context.Context, s *source) (changed bool) {
 		return changed
 	}
 	if s.URL != "" || !errors.Is(err, ErrUnchanged) { // files are looked at all the time
-		k.cfg.Metrics.count(s.Key, err)
+		k.cfg.Metrics.count(s, err)
 	}
 	switch {
 	case errors.Is(err, ErrUnchanged):
@@ -228,7 +260,7 @@ func (k *Keeper) step(ctx context.Context, s *source) (changed bool) {
 		same := s.held != nil && s.held.SHA256 == h.SHA256 && !s.dead
 		k.hold(s, h)
 		k.recovered(s)
-		k.cfg.Metrics.valid(s.Key, h.entity.ValidUntil)
+		k.cfg.Metrics.valid(s)
 		s.next = now.Add(jitter(k.interval(h)))
 		if !same {
 			k.cfg.Logger.Info("a party's metadata is in force", "party", s.Key, "sha256", h.SHA256, "valid_until", h.entity.ValidUntil)
@@ -317,8 +349,8 @@ func jitter(d time.Duration) time.Duration {
 func (k *Keeper) Trouble() error {
 	now := k.cfg.Now()
 	var errs []error
-	for _, s := range k.sources {
-		if err := s.trouble(now); err != nil {
+	for _, s := range k.all() {
+		if err := s.trouble(now); err != nil && !s.adopted {
 			errs = append(errs, fmt.Errorf("%s: %w", s.Key, err))
 		}
 	}

@@ -3,7 +3,6 @@ package partner
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -33,10 +32,18 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 	return m, nil
 }
 
-func (m *Metrics) count(party string, err error) {
+func (m *Metrics) count(s *source, err error) {
 	if m != nil {
-		m.renewals.WithLabelValues(party, result(err)).Inc()
+		m.renewals.WithLabelValues(s.label(), result(err)).Inc()
 	}
+}
+
+// label is the party's key, one for all that came by queries.
+func (s *source) label() string {
+	if s.adopted {
+		return "mdq"
+	}
+	return s.Key
 }
 
 func result(err error) string {
@@ -58,18 +65,19 @@ func result(err error) string {
 	}
 }
 
-func (m *Metrics) valid(party string, until time.Time) {
-	switch {
-	case m == nil:
+// valid shows when what is held ends; nothing for parties that came by queries.
+func (m *Metrics) valid(s *source) {
+	switch until := s.held.entity.ValidUntil; {
+	case m == nil || s.adopted:
 	case until.IsZero():
-		m.until.DeleteLabelValues(party)
+		m.until.DeleteLabelValues(s.Key)
 	default:
-		m.until.WithLabelValues(party).Set(float64(until.Unix()))
+		m.until.WithLabelValues(s.Key).Set(float64(until.Unix()))
 	}
 }
 
-func (m *Metrics) forget(party string) {
+func (m *Metrics) forget(s *source) {
 	if m != nil {
-		m.until.DeleteLabelValues(party)
+		m.until.DeleteLabelValues(s.Key)
 	}
 }

@@ -256,10 +256,14 @@ func (r *reader) entity(e *etree.Element, l limits) error {
 // entityID reads the name of an EntityDescriptor.
 func entityID(e *etree.Element) (string, error) {
 	id, _ := xmlsec.Attr(e, "entityID")
-	if id == "" || len(id) > maxEntity || strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+	if !isEntityID(id) {
 		return "", bad("entityID %.100q is empty, too long or holds blanks", id)
 	}
 	return id, nil
+}
+
+func isEntityID(id string) bool {
+	return id != "" && len(id) <= maxEntity && !strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r == 0x7f || r == 0xfffd })
 }
 
 func contains(list []string, s string) bool {
