@@ -33,6 +33,12 @@ const (
 	SettingsLoaded Code = "SP500"
 	SettingsBad    Code = "SP501" // a reload was refused; old settings stay
 	KeyLoaded      Code = "SP510"
+	KeyStaged      Code = "SP511" // the next token-signing key was made or brought in
+	KeyPublished   Code = "SP512" // every instance lists its certificate
+	KeyPromoted    Code = "SP513" // it signs from now on
+	KeyRetired     Code = "SP514" // taken out of the metadata, private key destroyed
+	KeysReplaced   Code = "SP515" // emergency: all keys were given up for stolen
+	PartyTold      Code = "SP516" // an admin says that a party knows a certificate
 )
 
 // Event is one record. Empty fields are left out when it is written.

@@ -57,6 +57,13 @@ type Options struct {
 	Key *certs.Key
 	// Now is the clock of tests. Default: [time.Now].
 	Now func() time.Time
+	// Steady is the clock of tests for how long something took in the life of keys.
+	// Default: the process's own.
+	Steady func() time.Duration
+	// WrapSigning lets tests break the stores of the signing keys.
+	WrapSigning func(certs.Store, certs.KeyStore) (certs.Store, certs.KeyStore)
+	// Beside is for a command beside a running service: no key is made.
+	Beside bool
 }
 
 // App is the assembled service. Its methods are safe for concurrent use; each
@@ -81,6 +88,7 @@ type App struct {
 	store       *redisstore.Store // nil with memory
 	revocations *session.Revocations
 	keys        *certs.Keys
+	manager     *certs.Manager // nil with one fixed key
 	tls         *certs.Listener
 	metadata    *metadata.Handler
 	flow        *signin.Flow
@@ -101,7 +109,9 @@ type App struct {
 	served     chan error
 	stopOnce   sync.Once
 
-	reloading sync.Mutex // one reload at a time
+	reloading sync.Mutex   // one reload at a time
+	swapping  sync.Mutex   // held while live is replaced
+	inForce   []*certs.Key // signs and listed, the current one first; guarded by swapping
 
 	mu             sync.Mutex
 	cfg            *config.Config
@@ -122,10 +132,12 @@ type live struct {
 	// samlIssuers are the entity ids by which SAML parties may know this service.
 	samlIssuers []string
 	active      active
+	// keyParties are the parties that have to know the signing keys.
+	keyParties []certs.Party
 }
 
-// New builds every part. It opens files and dials nobody; every problem that can
-// be found without the network is in the error.
+// New builds every part. It opens files and dials nobody but Redis, when that has
+// the signing keys; every problem that can be found so is in the error.
 func New(cfg *config.Config, opts Options) (*App, error) {
 	a := &App{
 		opts: opts, cfg: cfg, now: opts.Now, log: opts.Logger, level: new(slog.LevelVar),
@@ -145,7 +157,7 @@ func New(cfg *config.Config, opts Options) (*App, error) {
 		a.log = telemetry.NewLogger(telemetry.LogConfig{Writer: os.Stderr, Level: a.level})
 	}
 	for _, step := range []func() error{
-		a.buildAudit, a.buildKeys, a.buildDirectory, a.buildSessions, a.buildPasswords, a.buildFront, a.buildHealth,
+		a.buildAudit, a.buildSessions, a.buildKeys, a.buildDirectory, a.buildPasswords, a.buildFront, a.buildHealth,
 	} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, a.closeParts())
@@ -168,6 +180,9 @@ func (a *App) Start(ctx context.Context) error {
 	a.watchAnchors(a.cfg)
 	a.watchPartners(a.live.Load().keeper)
 	a.spawn(func() { a.revocations.Run(run) })
+	if a.manager != nil {
+		a.spawn(func() { a.manager.Run(run) })
+	}
 	if a.tls != nil {
 		a.spawn(func() { a.tls.Watch(run, 10*time.Second, a.tlsChanged) })
 	}

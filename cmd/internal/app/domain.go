@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"crypto"
 	"crypto/x509"
 	"encoding/pem"
@@ -103,6 +104,20 @@ func OwnOf(l *certs.Ledger) (Own, error) {
 		}
 	}
 	return o, nil
+}
+
+// OwnCertificates returns the certificates of the settings, for commands that run
+// beside the service: of this instance's record of the keys' life, or of the one
+// fixed pair.
+func OwnCertificates(cfg *config.Config) (Own, error) {
+	if !cfg.Signing.Living() {
+		return OwnOfFile(cfg.Signing.CertificateFile)
+	}
+	l, err := certs.NewDirStore(cfg.Signing.KeyDir).Load(context.Background())
+	if err != nil {
+		return Own{}, err
+	}
+	return OwnOf(l)
 }
 
 // OwnOfFile reads the certificate of settings whose keys have no life cycle.

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/x509"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -88,6 +87,7 @@ func (a *App) Routes(r *web.Router) {
 	get := []string{http.MethodGet}
 	r.Handle(web.Route{Name: "metadata", Path: metadata.Path, Methods: get, Handler: func(w http.ResponseWriter, r *http.Request) error {
 		a.metadata.ServeHTTP(w, r)
+		a.metadataRead(r)
 		return nil
 	}})
 	r.Handle(web.Route{Name: "assets", Path: pages.AssetPath + "{name}", Methods: get, Handler: func(w http.ResponseWriter, r *http.Request) error {
@@ -118,7 +118,8 @@ func (p errorPages) Error(w http.ResponseWriter, r *http.Request, info *web.Info
 	p.a.live.Load().pages.Error(w, r, info, e)
 }
 
-// buildLive makes what a reload replaces, and publishes the metadata.
+// buildLive makes what a reload replaces, and publishes the metadata. The caller
+// holds swapping until it has put the result in force.
 func (a *App) buildLive(cfg *config.Config) (*live, error) {
 	parties, err := Parties(cfg)
 	if err != nil {
@@ -136,8 +137,8 @@ func (a *App) buildLive(cfg *config.Config) (*live, error) {
 	if err != nil {
 		return nil, err
 	}
-	key := a.keys.Current()
-	signer, err := token.NewSigner(key.Signer, key.Certificate)
+	published := a.inForce
+	signer, err := token.NewSigner(published[0].Signer, published[0].Certificate)
 	if err != nil {
 		return nil, err
 	}
@@ -145,17 +146,10 @@ func (a *App) buildLive(cfg *config.Config) (*live, error) {
 	if err != nil {
 		return nil, err
 	}
-	var published []*x509.Certificate
-	for _, k := range a.keys.Published() {
-		published = append(published, k.Certificate)
-	}
-	if err := a.metadata.Publish(samlMetadata(activeMetadata(metadata.Params{
-		EntityID: cfg.Issuer, PublicURL: cfg.PublicURL, DisplayName: cfg.SigninPage.Organisation,
-		Signer: signer, Signing: published, Claims: metadata.Microsoft365Claims(),
-	}, cfg), cfg)); err != nil {
+	if err := a.publishMetadata(cfg, signer, published); err != nil {
 		return nil, err
 	}
-	return &live{settings: cfg, keeper: keeper, parties: parties, relying: cfg.RelyingParties, pages: set, claims: engine, signer: signer, active: activeOf(cfg),
+	return &live{settings: cfg, keeper: keeper, parties: parties, relying: cfg.RelyingParties, pages: set, claims: engine, signer: signer, active: activeOf(cfg), keyParties: SigningParties(cfg),
 		saml: samlRegistry, samlIssuers: samlIssuers(cfg)}, nil
 }
 

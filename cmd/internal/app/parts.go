@@ -58,21 +58,13 @@ func (a *App) buildAudit() error {
 }
 
 func (a *App) buildKeys() error {
-	key, warnings := a.opts.Key, []certs.Warning(nil)
-	if key == nil {
-		var err error
-		if key, warnings, err = certs.Load(certs.Config{
-			KeyFile: a.cfg.Signing.KeyFile, CertificateFile: a.cfg.Signing.CertificateFile, Generate: a.cfg.Signing.Generate,
-			Host: a.cfg.Host(), Bits: a.cfg.Signing.KeyBits, Now: a.now,
-		}); err != nil {
+	if a.cfg.Signing.Living() && a.opts.Key == nil {
+		if err := a.buildSigning(); err != nil {
 			return fmt.Errorf("signing: %w", err)
 		}
+	} else if err := a.fixedKey(); err != nil {
+		return err
 	}
-	for _, w := range warnings {
-		a.log.Warn("signing certificate", "advice", w.Message)
-	}
-	a.keys = certs.NewKeys(key)
-	a.record(audit.KeyLoaded, "", "token-signing certificate "+key.ID)
 	t := a.cfg.TLS
 	if t.PlainHTTP {
 		return nil
@@ -82,6 +74,29 @@ func (a *App) buildKeys() error {
 		return fmt.Errorf("tls: %w", err)
 	}
 	a.tls = l
+	return nil
+}
+
+// fixedKey loads the one key of settings without a life cycle.
+func (a *App) fixedKey() error {
+	key, warnings := a.opts.Key, []certs.Warning(nil)
+	if key == nil {
+		secret, err := a.cfg.Signing.KeyEncryption()
+		if err != nil {
+			return fmt.Errorf("signing.key_encryption_file: %w", err)
+		}
+		if key, warnings, err = certs.Load(certs.Config{
+			KeyFile: a.cfg.Signing.KeyFile, CertificateFile: a.cfg.Signing.CertificateFile, Generate: a.cfg.Signing.Generate && !a.opts.Beside,
+			Passphrase: secret, Host: a.cfg.Host(), Bits: a.cfg.Signing.KeyBits, Now: a.now,
+		}); err != nil {
+			return fmt.Errorf("signing: %w", err)
+		}
+	}
+	for _, w := range warnings {
+		a.log.Warn("signing certificate", "advice", w.Message)
+	}
+	a.keys, a.inForce = certs.NewKeys(key), []*certs.Key{key}
+	a.record(audit.KeyLoaded, "", "token-signing certificate "+key.ID)
 	return nil
 }
 
@@ -221,6 +236,9 @@ func (a *App) buildHealth() error {
 	a.health.Add("clock", a.clockHealth)
 	a.health.Add("lockout", a.lockoutHealth)
 	a.health.Add("certificates", a.certificateHealth)
+	if a.manager != nil {
+		a.health.Add("signing", a.signingHealth)
+	}
 	a.health.Add("metadata", a.partnersHealth)
 	a.health.Add("audit", func(context.Context) telemetry.Report { return degraded("", a.audit.Trouble()) })
 	if a.store != nil {

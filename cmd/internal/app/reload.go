@@ -64,14 +64,10 @@ func (a *App) reload() error {
 		return err
 	}
 	held := a.holdParties(cfg)
-	l, err := a.buildLive(cfg)
+	l, err := a.swapLive(cfg)
 	if err != nil {
 		return err
 	}
-	if err := a.edge.SetTrust(trust(cfg)); err != nil {
-		return err
-	}
-	a.live.Store(l)
 	a.watchPartners(l.keeper)
 	a.flow.SetPages(l.pages)
 	a.level.Set(level)
@@ -86,6 +82,21 @@ func (a *App) reload() error {
 		return fmt.Errorf("%s %w", strings.Join(fixed, ", "), ErrRestart)
 	}
 	return nil
+}
+
+// swapLive puts new settings in force, with the keys that are in force.
+func (a *App) swapLive(cfg *config.Config) (*live, error) {
+	a.swapping.Lock()
+	defer a.swapping.Unlock()
+	l, err := a.buildLive(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.edge.SetTrust(trust(cfg)); err != nil {
+		return nil, err
+	}
+	a.live.Store(l)
+	return l, nil
 }
 
 // reopenAudit lets the audit file follow a rotation from outside. Where sign-in may

@@ -1,0 +1,124 @@
+package app_test
+
+import (
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"sallyport/certs"
+	"sallyport/certs/keystore"
+	"sallyport/cmd/internal/demo"
+)
+
+const fixedPair = "signing: {key_file: signing/key.pem, certificate_file: signing/certificate.pem, generate: true}"
+
+// living gives the demo's gateway a directory of keys.
+func living(text string) string {
+	return strings.Replace(text, fixedPair, "signing: {key_dir: signing, generate: true, instance: one}", 1)
+}
+
+// hand is what an admin's commands do.
+func (h *house) hand() *certs.Hand {
+	dir := filepath.Join(h.Dir, "signing")
+	return &certs.Hand{Store: certs.NewDirStore(dir), Keys: keystore.NewFiles(dir, nil), Host: "sts.contoso.test", By: "alice@admin",
+		Parties: []certs.Party{{Key: "contoso.test", ByHand: true}}}
+}
+
+// metadata is the document as a party reads it.
+func (h *house) metadata(t *testing.T) string {
+	t.Helper()
+	b := h.Browser()
+	defer b.Close()
+	return h.open(t, b, strings.TrimSuffix(h.SignInURL(), "/adfs/ls/")+"/FederationMetadata/2007-06/FederationMetadata.xml").Body
+}
+
+// place is where the metadata lists a certificate first, -1 for nowhere.
+func place(metadata string, c *x509.Certificate) int {
+	return strings.Index(metadata[strings.Index(metadata, "</ds:Signature>"):], base64.StdEncoding.EncodeToString(c.Raw))
+}
+
+func TestC23_KeysChangeWhilePeopleSignIn(t *testing.T) {
+	t.Parallel()
+	h := open(t, demo.Options{Settings: living})
+	b := h.Browser()
+	defer b.Close()
+	h.signIn(t, b, "alice")
+	first := h.Gateway.SigningCertificates()[0]
+	staged, err := h.hand().Stage(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the next certificate is listed", 20*time.Second, func() bool { return len(h.Gateway.SigningCertificates()) == 2 })
+	next := h.Gateway.SigningCertificates()[1]
+	if next.ID != staged.ID {
+		t.Fatalf("%s is listed beside %s", next.ID, first.ID)
+	}
+	if m := h.metadata(t); place(m, first.Certificate) < 0 || place(m, next.Certificate) < place(m, first.Certificate) || strings.Contains(m, "KeyName") {
+		t.Error("the metadata does not list what signs now first and the next one behind it")
+	}
+	if _, err := h.hand().Promote(t.Context(), "", false); err == nil || !strings.Contains(err.Error(), "contoso.test") {
+		t.Errorf("a promotion that nobody is ready for: %v", err)
+	}
+	eventually(t, "every instance has loaded it", 20*time.Second, func() bool {
+		_, err := h.hand().Promote(t.Context(), "", true)
+		return err == nil
+	})
+	eventually(t, "it signs", 40*time.Second, func() bool { return h.Gateway.SigningCertificates()[0].ID == staged.ID })
+	if m := h.metadata(t); place(m, next.Certificate) < 0 || place(m, first.Certificate) < place(m, next.Certificate) {
+		t.Error("the order in the metadata did not change with the signer")
+	}
+	// Microsoft was not told: the stand-in refuses, and says that it is the key.
+	c := h.Browser()
+	defer c.Close()
+	u := h.User("alice")
+	p, err := c.HandOver(t.Context(), h.password(t, c, h.signInPage(t, c, u.UPN), u.Password))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.ID("why"); !strings.Contains(got, staged.ID) {
+		t.Errorf("signed by %s? %s", staged.ID, got)
+	}
+	for code, key := range map[string]string{"SP511": staged.ID, "SP512": staged.ID, "SP513": staged.ID} {
+		h.event(t, map[string]any{"code": code, "key_id": key})
+	}
+	if status, body := h.readiness(t); status != 200 {
+		t.Errorf("%d: %s", status, body)
+	}
+}
+
+func TestC03_InstanceWithoutTheFleetsKeyIsNotReady(t *testing.T) {
+	t.Parallel()
+	h := open(t, demo.Options{Settings: living})
+	staged, err := h.hand().Stage(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "promoted", 20*time.Second, func() bool {
+		_, err := h.hand().Promote(t.Context(), "", true)
+		return err == nil
+	})
+	eventually(t, "it signs", 40*time.Second, func() bool { return h.Gateway.SigningCertificates()[0].ID == staged.ID })
+	// The fleet goes on to a key that this instance cannot read.
+	elsewhere := h.hand()
+	elsewhere.Keys = keystore.NewFiles(filepath.Join(t.TempDir(), "keys"), nil)
+	signs, _, err := elsewhere.Emergency(t.Context(), "drill")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var body string
+	eventually(t, "not ready", 20*time.Second, func() bool {
+		var status int
+		status, body = h.readiness(t)
+		return status == 503
+	})
+	var ready struct {
+		Checks []struct{ Name, Reason string }
+	}
+	if err := json.Unmarshal([]byte(body), &ready); err != nil || !strings.Contains(body, signs.ID) {
+		t.Errorf("%v: the answer does not name %s: %s", err, signs.ID, body)
+	}
+}
