@@ -19,6 +19,7 @@
 //	PREFIX s:{NAME}  string  sealed record, or sealed tombstone after sign-out
 //	PREFIX p:{NAME}  list    sealed relying parties, latest first
 //	PREFIX o:NAME    string  something used once
+//	PREFIX l:NAME    list    sealed names of sessions that a party can end itself
 //	PREFIX probe:…   health probes and the self-test
 //
 // Every key has a time to live from the command that makes it on. The list is made

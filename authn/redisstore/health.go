@@ -217,7 +217,8 @@ func (s *Store) probe(ctx context.Context) error {
 func (s *Store) endPutOff(ctx context.Context) {
 	for key, e := range s.health.putOff() {
 		_, list := s.names.session(e.id)
-		_, err := s.end(ctx, e.id, key, list)
+		_, absolute := s.cfg.Lifetimes.Of(e.id.Persistent())
+		_, _, err := s.end(ctx, key, list, absolute)
 		if err == nil || errors.Is(err, session.ErrNone) || s.cfg.Now().After(e.expires) {
 			s.health.settled(key)
 			continue

@@ -17,6 +17,7 @@ type names struct {
 	prefix  string
 	records *seal.Box
 	parties *seal.Box
+	links   *seal.Box
 	once    [][]byte // HMAC keys, the first for new names
 }
 
@@ -27,6 +28,9 @@ func newNames(prefix string, masters [][]byte) (*names, error) {
 		return nil, err
 	}
 	if n.parties, err = seal.New(seal.PurposeParties, masters...); err != nil {
+		return nil, err
+	}
+	if n.links, err = seal.New(seal.PurposeLinks, masters...); err != nil {
 		return nil, err
 	}
 	for _, m := range masters {

@@ -169,6 +169,15 @@ func (s *Store) Peek(ctx context.Context, id session.ID) (*session.Session, erro
 // open judges the record under key. Whatever is not a live record that was sealed
 // for this very key is no session.
 func (s *Store) open(id session.ID, key string, get *redis.StringCmd) (*session.Session, error) {
+	sess, err := s.openRecord(key, get)
+	if err == nil && sess.Persistent != id.Persistent() {
+		return nil, session.ErrNone
+	}
+	return sess, err
+}
+
+// openRecord is open for a record whose session's id is not known.
+func (s *Store) openRecord(key string, get *redis.StringCmd) (*session.Session, error) {
 	sealed, err := get.Bytes()
 	if err != nil {
 		return nil, session.ErrNone // absent, or a value of another type
@@ -184,7 +193,7 @@ func (s *Store) open(id session.ID, key string, get *redis.StringCmd) (*session.
 	switch {
 	case err != nil: // a tombstone, or a newer version
 		return nil, session.ErrNone
-	case sess.Persistent != id.Persistent(), !s.cfg.Now().Before(sess.Expires):
+	case !s.cfg.Now().Before(sess.Expires):
 		return nil, session.ErrNone
 	}
 	return sess, nil
@@ -196,14 +205,22 @@ func (s *Store) End(ctx context.Context, id session.ID) ([]string, error) {
 	if s.health.ended(key) {
 		return nil, session.ErrNone
 	}
-	entries, err := s.end(ctx, id, key, list)
+	_, absolute := s.cfg.Lifetimes.Of(id.Persistent())
+	sess, entries, err := s.end(ctx, key, list, absolute)
 	if errors.Is(err, session.ErrUnavailable) {
-		_, absolute := s.cfg.Lifetimes.Of(id.Persistent())
 		s.health.remember(id, key, s.cfg.Now().Add(absolute))
 	}
 	if err != nil {
 		return nil, err
 	}
+	if sess.Persistent != id.Persistent() {
+		return nil, session.ErrNone
+	}
+	return s.parties(list, entries), nil
+}
+
+// parties opens the relying parties of the list under this key.
+func (s *Store) parties(list string, entries []string) []string {
 	var parties []string
 	for _, entry := range entries {
 		// With two masters in use one party may be there twice.
@@ -211,13 +228,12 @@ func (s *Store) End(ctx context.Context, id session.ID) ([]string, error) {
 			parties = append(parties, party)
 		}
 	}
-	return parties, nil
+	return parties
 }
 
-// end puts a tombstone in the place of a live record and returns the sealed
-// parties.
-func (s *Store) end(ctx context.Context, id session.ID, key, list string) ([]string, error) {
-	_, absolute := s.cfg.Lifetimes.Of(id.Persistent())
+// end puts a tombstone, for at most the time that is left of absolute, in the place
+// of a live record and returns it with the sealed parties.
+func (s *Store) end(ctx context.Context, key, list string, absolute time.Duration) (*session.Session, []string, error) {
 	tombstone := s.names.records.Seal(nil, session.AppendTombstone(nil, s.cfg.Now().Add(absolute)), []byte(key))
 	var old *redis.StatusCmd
 	var entries *redis.StringSliceCmd
@@ -232,12 +248,13 @@ func (s *Store) end(ctx context.Context, id session.ID, key, list string) ([]str
 		return firstFault(cmds, err)
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if _, err := s.open(id, key, redis.NewStringResult(old.Result())); err != nil {
-		return nil, err
+	sess, err := s.openRecord(key, redis.NewStringResult(old.Result()))
+	if err != nil {
+		return nil, nil, err
 	}
-	return entries.Val(), nil
+	return sess, entries.Val(), nil
 }
 
 // Once implements [session.Store]. The value under the name is a token of this

@@ -22,6 +22,7 @@ const (
 	PurposeCookie      = "sallyport cookie"              // cookies other than the session's
 	PurposeSigningKey  = "sallyport signing key"         // token-signing keys in a shared store
 	PurposeVerdict     = "sallyport verdict name"        // names of verdicts on messages that clients repeat
+	PurposeLinks       = "sallyport session links"       // what leads to a session without the browser
 	PurposeAudit       = "sallyport audit chain"         // chain of audit records
 )
 

@@ -35,7 +35,9 @@ type Memory struct {
 	once     map[string]time.Time // until when
 	onceScan time.Time            // when once was last swept
 	notes    map[string]memoryNote
-	noteScan time.Time // when notes was last swept
+	noteScan time.Time               // when notes was last swept
+	links    map[string][]memoryLink // oldest first
+	linked   map[ID][]string         // the names that lead to a session
 	closed   bool
 }
 
@@ -76,7 +78,8 @@ func NewMemory(cfg Config) *Memory {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	m := &Memory{cfg: cfg, sessions: make(map[ID]*entry), once: make(map[string]time.Time), notes: make(map[string]memoryNote)}
+	m := &Memory{cfg: cfg, sessions: make(map[ID]*entry), once: make(map[string]time.Time), notes: make(map[string]memoryNote),
+		links: make(map[string][]memoryLink), linked: make(map[ID][]string)}
 	m.byUse.next, m.byUse.prev = &m.byUse, &m.byUse
 	return m
 }
@@ -118,6 +121,7 @@ func (m *Memory) makeRoom(now time.Time) {
 
 func (m *Memory) drop(e *entry) {
 	delete(m.sessions, e.id)
+	m.unlink(e.id)
 	e.unlink()
 }
 
@@ -260,5 +264,7 @@ func (m *Memory) Close() {
 	clear(m.sessions)
 	clear(m.once)
 	clear(m.notes)
+	clear(m.links)
+	clear(m.linked)
 	m.byUse.next, m.byUse.prev = &m.byUse, &m.byUse
 }

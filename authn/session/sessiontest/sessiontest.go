@@ -64,6 +64,8 @@ func Run(t *testing.T, h Harness) {
 		{"a note is shared until it ends", session.Lifetimes{}, (*suite).notes},
 		{"one of many claims a note", session.Lifetimes{}, (*suite).notesRace},
 		{"R05 all sessions of an account end at once, everywhere", session.Lifetimes{}, (*suite).revocations},
+		{"S09 a link ends the sessions that it names", session.Lifetimes{}, (*suite).links},
+		{"S09 links are bounded and end with their sessions", session.Lifetimes{Absolute: 4 * time.Hour}, (*suite).linksBound},
 		{"a record that cannot be kept is refused", session.Lifetimes{}, (*suite).badRecords},
 		{"a closed store is unavailable", session.Lifetimes{}, (*suite).closed},
 	}
