@@ -25,6 +25,9 @@ func browserClient(t *testing.T, l *lab.Lab) *http.Client {
 		"sts.contoso.test:443":   l.ProxyAddr,
 		"party.contoso.test:443": l.PartyAddr,
 	}
+	for name, addr := range l.SAMLAddrs {
+		names[name+".contoso.test:443"] = addr
+	}
 	var d net.Dialer
 	tr := &http.Transport{
 		TLSClientConfig:   &tls.Config{RootCAs: l.Roots(t), MinVersion: tls.VersionTLS12},

@@ -76,6 +76,8 @@ relying_parties:
     identifiers: ["urn:contoso:testbed:party"]
     reply_urls: ["https://party.contoso.test/callback"]
     start_url: https://party.contoso.test/
+{{.Parties}}saml:
+  persistent_id_secret_file: {{.Dir}}/session-secret
 signin_page:
   organisation: Contoso
 audit:
@@ -91,6 +93,7 @@ ops:
 type gateway struct {
 	lab       *lab.Lab
 	dir       string
+	parties   string // further relying parties, as lines of the settings
 	binary    string
 	signing   *x509.Certificate
 	instances []*instance
@@ -155,11 +158,17 @@ func TestMain(m *testing.M) {
 // each is ready.
 func startGateway(t *testing.T, l *lab.Lab, n int) *gateway {
 	t.Helper()
+	return startGatewayWith(t, l, n, "")
+}
+
+// startGatewayWith does the same with further relying parties.
+func startGatewayWith(t *testing.T, l *lab.Lab, n int, parties string) *gateway {
+	t.Helper()
 	bin, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gateway{lab: l, dir: t.TempDir(), binary: bin}
+	g := &gateway{lab: l, dir: t.TempDir(), binary: bin, parties: parties}
 	secret := make([]byte, 32)
 	if _, err := rand.Read(secret); err != nil {
 		t.Fatal(err)
@@ -224,21 +233,28 @@ func (g *gateway) addInstance(t *testing.T, i int) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	in := &instance{own: filepath.Join(g.dir, fmt.Sprintf("instance%d", i+1)), ops: host + ":9464"}
+	in.config = filepath.Join(in.own, "sallyport.yaml")
+	g.instances = append(g.instances, in)
+	g.configure(t, in, i)
+}
+
+// configure writes an instance's settings.
+func (g *gateway) configure(t *testing.T, in *instance, i int) {
+	t.Helper()
 	proxy, _, err := net.SplitHostPort(g.lab.ProxyAddr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := &instance{own: filepath.Join(g.dir, fmt.Sprintf("instance%d", i+1)), ops: host + ":9464"}
-	in.config = filepath.Join(in.own, "sallyport.yaml")
 	var text bytes.Buffer
 	if err := settings.Execute(&text, map[string]any{
 		"Lab": g.lab, "Dir": g.dir, "Own": in.own, "Listen": g.lab.GatewayAddrs[i], "Ops": in.ops, "Proxy": proxy,
+		"Parties":  g.parties,
 		"RedisURL": strings.Replace(g.lab.RedisURL, "sallyport@", "", 1),
 	}); err != nil {
 		t.Fatal(err)
 	}
 	write(t, in.config, text.Bytes())
-	g.instances = append(g.instances, in)
 }
 
 // start runs the process until the test ends.

@@ -51,6 +51,12 @@ type Lab struct {
 	GatewayAddrs []string
 	// PartyAddr is the foreign relying party: party.contoso.test, host:port.
 	PartyAddr string
+	// SAMLDir holds keys and settings of the foreign SAML 2.0 parties; each reads
+	// idp.xml there when it starts.
+	SAMLDir string
+	// SAMLAddrs are their addresses by name, host:port: mellon, shibboleth,
+	// simplesamlphp and pysaml2, each at https://NAME.contoso.test.
+	SAMLAddrs map[string]string
 	// NodeDir holds node_modules and the browser script.
 	NodeDir string
 	// BrowserHome is a home directory whose Chromium trusts the lab's CA.
@@ -153,10 +159,16 @@ func read() (*Lab, error) {
 		HAProxyAddr:       env("SALLYPORT_HAPROXY_ADDR"),
 		GatewayAddrs:      strings.Fields(env("SALLYPORT_GATEWAY_ADDRS")),
 		PartyAddr:         env("SALLYPORT_PARTY_ADDR"),
+		SAMLDir:           env("SALLYPORT_SAML_DIR"),
+		SAMLAddrs:         map[string]string{},
 		NodeDir:           env("SALLYPORT_NODE_DIR"),
 		BrowserHome:       env("SALLYPORT_BROWSER_HOME"),
 		Artifacts:         env("SALLYPORT_ARTIFACTS"),
 		control:           env("SALLYPORT_LAB_RUN"),
+	}
+	for _, pair := range strings.Fields(env("SALLYPORT_SAML_ADDRS")) {
+		name, addr, _ := strings.Cut(pair, "=")
+		l.SAMLAddrs[name] = addr
 	}
 	for i, name := range []string{"dc1", "dc2"} {
 		prefix := fmt.Sprintf("SALLYPORT_DC%d", i+1)
@@ -246,11 +258,12 @@ func (l *Lab) Secret(t testing.TB, file string) string {
 }
 
 // Control starts, stops, pauses (SIGSTOP) or resumes one server of the lab:
-// dc1, dc2, redis, nginx or party. It returns when the server is ready, or
-// gone. What the test did is undone when the test ends.
+// dc1, dc2, redis, nginx, party, or one of the SAML 2.0 parties, which do not run
+// until a test starts them: mellon, shibd, shibboleth, simplesamlphp, pysaml2. It
+// returns when the server is ready, or gone. What the test did is undone when the test ends.
 func (l *Lab) Control(t testing.TB, action, service string) {
 	t.Helper()
-	undo := map[string]string{"stop": "start", "pause": "resume"}[action]
+	undo := map[string]string{"start": "stop", "stop": "start", "pause": "resume"}[action]
 	if undo != "" {
 		t.Cleanup(func() { l.control1(t, undo, service) })
 	}

@@ -121,8 +121,9 @@ class Lab:
 def people(lab, service_password):
     now = time.time()
     lab.user("svc-sallyport", "service", password=service_password, uac=NORMAL | NEVER_EXPIRES)
-    lab.user("alice", displayName="Alice Andersson", preferredLanguage="en-US")
-    lab.user("bob", displayName="Bob Berg", preferredLanguage="nl-NL")
+    alice = lab.user("alice", displayName="Alice Andersson", preferredLanguage="en-US",
+                     mail="alice.andersson@contoso.test")
+    bob = lab.user("bob", displayName="Bob Berg", preferredLanguage="nl-NL")
     lab.user("carol", "changeable", displayName="Carol Claes")
     lab.user("target", "lockable", displayName="Target of wrong passwords")
     lab.user("noupn", "no-upn", upn=None)
@@ -144,6 +145,7 @@ def people(lab, service_password):
                    upn="j.o'mueller@contoso.test", password="Grün(2026)*\\\\,é",
                    displayName='Müller, Jörg (Extern) + Lager\\2 <j@x> & "Söhne"',
                    mail="j.o'mueller@contoso.test")
+    lab.group("Testbed staff", [alice, bob, odd])
     access = lab.group("Zugriff (a) + b, c", [odd], sam="Zugriff (a)")
     lab.group("Alle Zugriffe", [access])
 

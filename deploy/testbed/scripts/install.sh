@@ -21,6 +21,15 @@ packages() {
 /usr/bin/certutil libnss3-tools
 /usr/bin/xmlsec1 xmlsec1
 /usr/bin/xmllint libxml2-utils
+/usr/share/xml/opensaml/saml-schema-assertion-2.0.xsd opensaml-schemas
+/usr/share/xml/xmltooling/xmldsig-core-schema.xsd xmltooling-schemas
+/usr/sbin/apache2 apache2-bin
+/usr/lib/apache2/modules/mod_auth_mellon.so libapache2-mod-auth-mellon
+/usr/lib/apache2/modules/mod_shib.so libapache2-mod-shib
+/usr/sbin/shibd shibboleth-sp-utils
+/usr/share/simplesamlphp/www/module.php simplesamlphp
+/usr/lib/apache2/modules/libphp8.2.so libapache2-mod-php8.2
+/usr/lib/python3/dist-packages/saml2/__init__.py python3-pysaml2
 /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf fonts-dejavu-core
 /usr/bin/gcc gcc
 /usr/include/stdio.h libc6-dev
