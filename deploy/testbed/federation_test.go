@@ -6,7 +6,6 @@ import (
 	"encoding/pem"
 	"html"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
