@@ -306,12 +306,10 @@ func (f *fake) lists(name string, it *item, a []string) any {
 	case "LREM":
 		it.list = slices.DeleteFunc(it.list, func(e string) bool { return e == a[2] })
 	case "LTRIM":
-		n, _ := strconv.Atoi(a[2])
-		it.list = it.list[:min(len(it.list), n+1)]
+		it.list = span(it.list, a[1], a[2])
 	case "LRANGE":
-		n, _ := strconv.Atoi(a[2])
 		var all []any
-		for _, e := range it.list[:min(len(it.list), n+1)] {
+		for _, e := range span(it.list, a[1], a[2]) {
 			all = append(all, "$"+e)
 		}
 		return all
@@ -319,6 +317,23 @@ func (f *fake) lists(name string, it *item, a []string) any {
 		return fmt.Errorf("ERR unknown command '%s'", name)
 	}
 	return len(it.list)
+}
+
+// span is the part of a list between two indexes, the last one included; negative
+// ones count from the end.
+func span(list []string, first, last string) []string {
+	at := func(index string) int {
+		n, _ := strconv.Atoi(index)
+		if n < 0 {
+			n += len(list)
+		}
+		return n
+	}
+	from, to := max(at(first), 0), min(at(last)+1, len(list))
+	if from >= to {
+		return nil
+	}
+	return slices.Clone(list[from:to])
 }
 
 func life(unit, n string) time.Duration {
