@@ -14,11 +14,8 @@ import (
 func (h *Hand) Promote(ctx context.Context, id string, force bool) (*Entry, error) {
 	var done *Entry
 	_, err := change(ctx, h.Store, func(l *Ledger) error {
-		e, err := h.candidate(l, id)
+		e, err := h.Promotable(l, id, force)
 		if err != nil {
-			return err
-		}
-		if err := h.mayPromote(l, e, force); err != nil {
 			return err
 		}
 		now := h.now()
@@ -31,6 +28,15 @@ func (h *Hand) Promote(ctx context.Context, id string, force bool) (*Entry, erro
 		return nil
 	})
 	return done, err
+}
+
+// Promotable returns the key that [Hand.Promote] would promote, or why it would not.
+func (h *Hand) Promotable(l *Ledger, id string, force bool) (*Entry, error) {
+	e, err := h.candidate(l, id)
+	if err != nil {
+		return nil, err
+	}
+	return e, h.mayPromote(l, e, force)
 }
 
 func (h *Hand) candidate(l *Ledger, id string) (*Entry, error) {

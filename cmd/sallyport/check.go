@@ -106,7 +106,7 @@ func (r *report) check(ctx context.Context, path string, offline bool, log *slog
 	for _, p := range cfg.Warnings() {
 		r.add(warn, "settings", p.String(), "")
 	}
-	r.signing(cfg)
+	r.signing(ctx, cfg, offline)
 	r.listener(ctx, cfg)
 	r.addresses(ctx, cfg)
 	r.audit(cfg)

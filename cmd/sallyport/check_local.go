@@ -21,8 +21,17 @@ import (
 const renewListener = 14 * 24 * time.Hour
 
 // signing judges the token-signing key and certificate.
-func (r *report) signing(cfg *config.Config) {
+func (r *report) signing(ctx context.Context, cfg *config.Config, offline bool) {
 	s := cfg.Signing
+	if s.Living() {
+		r.livingKeys(ctx, cfg, offline)
+		return
+	}
+	secret, err := s.KeyEncryption()
+	if err != nil {
+		r.add(bad, "signing key", err.Error(), "")
+		return
+	}
 	if _, err := os.Stat(s.KeyFile); s.Generate && errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(s.CertificateFile); errors.Is(err, fs.ErrNotExist) {
 			if err := certs.CheckPlace(certs.Config{KeyFile: s.KeyFile}); err != nil {
@@ -33,7 +42,7 @@ func (r *report) signing(cfg *config.Config) {
 			return
 		}
 	}
-	key, warnings, err := certs.Load(certs.Config{KeyFile: s.KeyFile, CertificateFile: s.CertificateFile})
+	key, warnings, err := certs.Load(certs.Config{KeyFile: s.KeyFile, CertificateFile: s.CertificateFile, Passphrase: secret})
 	if err != nil {
 		r.add(bad, "signing key", err.Error(), remedyFor(err))
 		return
@@ -42,6 +51,7 @@ func (r *report) signing(cfg *config.Config) {
 	for _, w := range warnings {
 		r.add(warn, "signing key", w.Message, "")
 	}
+	r.add(good, "signing key", "is one fixed pair, which nobody replaces by itself; signing.key_dir gives keys a life cycle", "")
 }
 
 func remedyFor(err error) string {

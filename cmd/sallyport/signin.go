@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -25,11 +24,18 @@ import (
 )
 
 func signinCommand() command {
-	c := command{name: "signin", synopsis: "signin USER [--rp PARTY] [--json] --config F", help: "sign in by hand and print the claims"}
+	c := command{name: "signin", synopsis: "signin USER [--rp PARTY] [--verify] [--json] --config F", help: "sign in by hand and print the claims"}
 	c.run = func(e env, args []string) int {
 		f := flags(e, c, `Asks for the password (on the terminal, or one line of standard input), signs USER
 in as the service does, and prints the claims that the relying party would get.
-A wrong password counts in Active Directory as any other.`)
+A wrong password counts in Active Directory as any other.
+
+With --verify the token is judged offline as Microsoft would judge it, before any
+domain is touched: by the certificates that Microsoft holds (read by Graph where
+microsoft365.graph is set), or by those of --certificate and --next-certificate.`)
+		doVerify := f.Bool("verify", false, "judge the token as Microsoft would; exit 1 when it would be refused")
+		current := f.String("certificate", "", "a PEM `file` as the domain's signingCertificate (with --verify)")
+		next := f.String("next-certificate", "", "a PEM `file` as its nextSigningCertificate (with --verify)")
 		path := f.String("config", defaultConfig, "the settings `file`")
 		party := f.String("rp", "", "the relying `party`, by key or identifier (default: the first)")
 		asJSON := f.Bool("json", false, "print JSON")
@@ -58,7 +64,14 @@ A wrong password counts in Active Directory as any other.`)
 			fmt.Fprintln(e.stderr, "sallyport signin:", err)
 			return exitFailed
 		}
-		return showTrial(e, t, *asJSON)
+		var j *judged
+		if *doVerify && t.Assertion != nil {
+			if j, err = verifyTrial(ctx, cfg, t, *current, *next); err != nil {
+				fmt.Fprintln(e.stderr, "sallyport signin:", err)
+				return exitFailed
+			}
+		}
+		return showTrial(e, t, j, *asJSON)
 	}
 	return c
 }
@@ -70,12 +83,14 @@ func try(ctx context.Context, cfg *config.Config, log *slog.Logger, name string,
 	own.Audit = config.Default().Audit
 	own.Audit.Stdout = true
 	opts := app.Options{Version: release(), Logger: log, Stdout: io.Discard}
-	if _, err := os.Stat(own.Signing.KeyFile); own.Signing.Generate && errors.Is(err, fs.ErrNotExist) {
+	if noKeyYet(cfg) {
 		// Before the first start: a key for this one token, which is thrown away.
+		var err error
 		if opts.Key, err = passingKey(cfg); err != nil {
 			return nil, err
 		}
 	}
+	opts.Beside = true
 	own.Signing.Generate = false
 	a, err := app.New(&own, opts)
 	if err != nil {
@@ -138,6 +153,7 @@ type outcome struct {
 	Size      int      `json:"token_bytes,omitempty"`
 	Warnings  []string `json:"warnings,omitempty"`
 	NoToken   string   `json:"no_token,omitempty"`
+	Verdict   *judged  `json:"verdict,omitempty"`
 	succeeded bool
 }
 
@@ -185,10 +201,11 @@ func outcomeOf(t *app.Trial) outcome {
 	return o
 }
 
-func showTrial(e env, t *app.Trial, asJSON bool) int {
+func showTrial(e env, t *app.Trial, j *judged, asJSON bool) int {
 	o := outcomeOf(t)
+	o.Verdict = j
 	status := exitFailed
-	if o.succeeded {
+	if o.succeeded && (j == nil || j.Accepted) {
 		status = exitGood
 	}
 	if asJSON {
@@ -228,6 +245,11 @@ func showTrial(e env, t *app.Trial, asJSON bool) int {
 	}
 	if err := w.Flush(); err != nil {
 		return exitFailed
+	}
+	if j != nil {
+		if err := j.print(e.stdout); err != nil {
+			return exitFailed
+		}
 	}
 	return status
 }

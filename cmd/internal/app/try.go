@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -24,6 +25,11 @@ type Trial struct {
 	Steps []claims.Step
 	// TokenSize is the size of the signed token in bytes.
 	TokenSize int
+	// Signed is that token. It is as good as a password for an hour: judge it, and
+	// show it to nobody.
+	Signed []byte
+	// Certificate is the one whose key signed it.
+	Certificate *x509.Certificate
 	// Refused is why it would get nothing although the password was accepted.
 	Refused error
 	// Warnings are oddities of the account.
@@ -70,7 +76,7 @@ func (a *App) Try(ctx context.Context, name string, pw *authn.Password, party st
 		if err != nil {
 			t.Assertion, t.Refused = nil, err
 		}
-		t.TokenSize = len(signed)
+		t.TokenSize, t.Signed, t.Certificate = len(signed), signed, l.signer.Certificate()
 	}
 	return t, nil
 }
