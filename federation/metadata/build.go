@@ -58,7 +58,9 @@ func (b *builder) write(id string) (place int, digest [sha256.Size]byte, err err
 	b.Attr("EntityID", b.p.EntityID)
 	b.Raw(`">`)
 	place = b.Len()
-	b.securityTokenService()
+	if !b.p.SAMLOnly {
+		b.securityTokenService()
+	}
 	if b.p.SAML != nil {
 		b.identityProvider(b.p.SAML)
 	}

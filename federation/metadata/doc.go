@@ -19,6 +19,9 @@
 //     and no SPSSODescriptor (this service accepts no foreign tokens), no
 //     IDPSSODescriptor before SAML answers, no encryption keys, no artifact
 //     resolution;
+//   - beside AD FS's document there is one with the SAML 2.0 role alone: readers
+//     that validate against the SAML schemas refuse the role of WS-Federation,
+//     whose type those schemas do not know;
 //   - until a WS-Trust endpoint answers, SecurityTokenServiceEndpoint, which the
 //     schema demands, names the passive address;
 //   - the declaration of prefix fed on RoleDescriptor is needed by xsi:type only.

@@ -14,6 +14,11 @@ import (
 // Path is where AD FS publishes the document; match it without regard to case.
 const Path = "/federationmetadata/2007-06/federationmetadata.xml"
 
+// SAMLPath is where the same facts stand without the WS-Federation role, for
+// readers that validate metadata against the SAML schemas alone and so refuse the
+// other document, as they refuse AD FS's; match it without regard to case.
+const SAMLPath = "/federationmetadata/2007-06/samlmetadata.xml"
+
 // DefaultPassivePath is AD FS's address for WS-Federation and SAML.
 const DefaultPassivePath = "/adfs/ls/"
 
@@ -45,6 +50,8 @@ type Params struct {
 	MEXPath string
 	// SAML is the SAML 2.0 identity provider's role.
 	SAML *SAML
+	// SAMLOnly leaves out the WS-Federation role; it needs SAML.
+	SAMLOnly bool
 	// Organization and Contacts are shown to the admins of other parties.
 	Organization *Organization
 	Contacts     []Contact
@@ -123,6 +130,9 @@ func (p Params) normalise() (Params, error) {
 	p.PublicURL = base
 	if p.PassivePath == "" {
 		p.PassivePath = DefaultPassivePath
+	}
+	if p.SAMLOnly && p.SAML == nil {
+		bad("SAMLOnly leaves no role without SAML")
 	}
 	if p.SAML != nil {
 		role := *p.SAML

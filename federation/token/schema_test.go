@@ -24,6 +24,9 @@ const (
 func TestI01_SchemaValid(t *testing.T) {
 	bin := lab(t, "xmllint")
 	if _, err := os.Stat(schemaDir + "cs-sstc-schema-assertion-1.1.xsd"); err != nil {
+		if os.Getenv("CI") == "true" || os.Getenv("SALLYPORT_LAB") == "1" {
+			t.Fatal("apt-get install -y opensaml-schemas xmltooling-schemas")
+		}
 		t.Skip("LAB TEST LEFT OUT: apt-get install -y opensaml-schemas xmltooling-schemas")
 	}
 	dir := t.TempDir()

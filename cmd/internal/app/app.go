@@ -74,30 +74,31 @@ type App struct {
 	level *slog.LevelVar
 	now   func() time.Time
 
-	registry    *prometheus.Registry
-	health      *telemetry.Health
-	audit       *auditlog.Log
-	auditFile   *auditlog.File // nil without a file
-	directory   *directory.Directory
-	cache       *directory.Cache
-	anchors     *claims.AnchorIndex
-	groups      *claims.GroupIndex
-	gate        *lockout.Memory
-	passwords   *password.Pipeline
-	sessions    session.Store
-	store       *redisstore.Store // nil with memory
-	revocations *session.Revocations
-	keys        *certs.Keys
-	manager     *certs.Manager // nil with one fixed key
-	tls         *certs.Listener
-	metadata    *metadata.Handler
-	flow        *signin.Flow
-	saml        *saml.Handler
-	edge        *web.Edge
-	server      *web.Server
-	listener    net.Listener
-	ops         *telemetry.Ops
-	control     *telemetry.Control
+	registry     *prometheus.Registry
+	health       *telemetry.Health
+	audit        *auditlog.Log
+	auditFile    *auditlog.File // nil without a file
+	directory    *directory.Directory
+	cache        *directory.Cache
+	anchors      *claims.AnchorIndex
+	groups       *claims.GroupIndex
+	gate         *lockout.Memory
+	passwords    *password.Pipeline
+	sessions     session.Store
+	store        *redisstore.Store // nil with memory
+	revocations  *session.Revocations
+	keys         *certs.Keys
+	manager      *certs.Manager // nil with one fixed key
+	tls          *certs.Listener
+	metadata     *metadata.Handler
+	metadataSAML *metadata.Handler // the SAML 2.0 role alone
+	flow         *signin.Flow
+	saml         *saml.Handler
+	edge         *web.Edge
+	server       *web.Server
+	listener     net.Listener
+	ops          *telemetry.Ops
+	control      *telemetry.Control
 
 	live     atomic.Pointer[live]
 	partners partners
@@ -142,7 +143,7 @@ func New(cfg *config.Config, opts Options) (*App, error) {
 	a := &App{
 		opts: opts, cfg: cfg, now: opts.Now, log: opts.Logger, level: new(slog.LevelVar),
 		registry: telemetry.NewRegistry(opts.Version), health: &telemetry.Health{},
-		policyProblems: map[string]string{}, served: make(chan error, 1), metadata: &metadata.Handler{},
+		policyProblems: map[string]string{}, served: make(chan error, 1), metadata: &metadata.Handler{}, metadataSAML: &metadata.Handler{},
 	}
 	if a.now == nil {
 		a.now = time.Now

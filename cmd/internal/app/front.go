@@ -90,6 +90,15 @@ func (a *App) Routes(r *web.Router) {
 		a.metadataRead(r)
 		return nil
 	}})
+	r.Handle(web.Route{Name: "saml_metadata", Path: metadata.SAMLPath, Methods: get, Handler: func(w http.ResponseWriter, r *http.Request) error {
+		if a.metadataSAML.Document() == nil { // no SAML 2.0 party
+			http.NotFound(w, r)
+			return nil
+		}
+		a.metadataSAML.ServeHTTP(w, r)
+		a.metadataRead(r)
+		return nil
+	}})
 	r.Handle(web.Route{Name: "assets", Path: pages.AssetPath + "{name}", Methods: get, Handler: func(w http.ResponseWriter, r *http.Request) error {
 		return a.live.Load().pages.ServeAsset(w, r)
 	}})

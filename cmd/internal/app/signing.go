@@ -212,10 +212,15 @@ func (a *App) publishMetadata(cfg *config.Config, signer *token.Signer, keys []*
 	for _, k := range keys {
 		published = append(published, k.Certificate)
 	}
-	return a.metadata.Publish(samlMetadata(activeMetadata(metadata.Params{
+	p := samlMetadata(activeMetadata(metadata.Params{
 		EntityID: cfg.Issuer, PublicURL: cfg.PublicURL, DisplayName: cfg.SigninPage.Organisation,
 		Signer: signer, Signing: published, Claims: metadata.Microsoft365Claims(),
-	}, cfg), cfg))
+	}, cfg), cfg)
+	if err := a.metadata.Publish(p); err != nil || p.SAML == nil {
+		return err
+	}
+	p.SAMLOnly = true
+	return a.metadataSAML.Publish(p)
 }
 
 // metadataRead hears that somebody read the metadata. Who says by the query party=KEY
