@@ -166,6 +166,9 @@ func (b *builder) identityProvider(role *SAML) {
 		b.Raw(`</NameIDFormat>`)
 	}
 	b.bindings("SingleSignOnService", role.SingleSignOnPath)
+	if role.EnhancedPath != "" {
+		b.binding("SingleSignOnService", "SOAP", role.EnhancedPath)
+	}
 	for i := range b.p.Claims {
 		c := &b.p.Claims[i]
 		b.Raw(`<Attribute xmlns="urn:oasis:names:tc:SAML:2.0:assertion"`)
@@ -183,10 +186,14 @@ func (b *builder) identityProvider(role *SAML) {
 
 func (b *builder) bindings(name, path string) {
 	for _, binding := range [...]string{"HTTP-Redirect", "HTTP-POST"} {
-		b.Raw(`<` + name + ` Binding="urn:oasis:names:tc:SAML:2.0:bindings:` + binding + `" Location="`)
-		b.Attr(name, b.p.PublicURL+path)
-		b.Raw(`"></` + name + `>`)
+		b.binding(name, binding, path)
 	}
+}
+
+func (b *builder) binding(name, binding, path string) {
+	b.Raw(`<` + name + ` Binding="urn:oasis:names:tc:SAML:2.0:bindings:` + binding + `" Location="`)
+	b.Attr(name, b.p.PublicURL+path)
+	b.Raw(`"></` + name + `>`)
 }
 
 func (b *builder) organization(o *Organization) {

@@ -73,6 +73,9 @@ type SAML struct {
 	// SingleLogoutPath that there is no single logout.
 	SingleSignOnPath string
 	SingleLogoutPath string
+	// EnhancedPath serves enhanced clients by the SOAP binding (SAML Profiles §4.2);
+	// empty when they are not served.
+	EnhancedPath string
 	// NameIDFormats in order of preference; empty means email, persistent,
 	// transient, as AD FS lists them.
 	NameIDFormats []string

@@ -30,6 +30,8 @@ type envelope struct {
 	redirect bool
 	state    string
 	hasState bool
+	// at is the address it came to when that is not the browsers' one.
+	at string
 	// message is the encoded message as it came, to be sent on.
 	message string
 	// octets, algorithm and signature are those of the Redirect binding; signature

@@ -176,10 +176,14 @@ func (h *Handler) sender(ctx context.Context, e *envelope, sign bool) (*head, *P
 	if err != nil || proved.issuer != claimed.issuer {
 		return nil, p, nil, bad(p, "what is signed has another head than the message")
 	}
+	own := h.cfg.URL
+	if e.at != "" {
+		own = e.at
+	}
 	switch {
-	case proved.destination != "" && !destination(proved.destination, h.cfg.URL):
-		return nil, p, nil, bad(p, "Destination %.300q is not %s", proved.destination, h.cfg.URL)
-	case proved.destination == "" && signed: // SAML Bindings 2.0 §3.4.5.2, §3.5.5.2
+	case proved.destination != "" && !destination(proved.destination, own):
+		return nil, p, nil, bad(p, "Destination %.300q is not %s", proved.destination, own)
+	case proved.destination == "" && signed && e.at == "": // SAML Bindings 2.0 §3.4.5.2, §3.5.5.2
 		return nil, p, nil, bad(p, "a signed message needs a Destination")
 	case !h.cfg.Window.holds(proved.instant, h.cfg.Now()):
 		return nil, p, nil, federation.Refuse(federation.ProblemStale, &p.RelyingParty,
@@ -211,7 +215,10 @@ func (h *Handler) verify(ctx context.Context, e *envelope, p *Party, root *etree
 // request turns a proved message into a request for the flow, or into a refusal
 // that the party is told, or into one that it is not.
 func (h *Handler) request(e *envelope, head *head, p *Party, root *etree.Element) (*federation.SignInRequest, *refusal, error) {
-	standard := p.defaultConsumer()
+	standard, choose := p.defaultConsumer(), (*authnRequest).consumer
+	if e.at != "" {
+		standard, choose = p.enhancedConsumer(), (*authnRequest).enhancedConsumer
+	}
 	if head.version != "2.0" {
 		second := versionTooHigh
 		if head.version < "2.0" {
@@ -226,7 +233,7 @@ func (h *Handler) request(e *envelope, head *head, p *Party, root *etree.Element
 		told.to = standard
 		return nil, told, nil
 	}
-	to, told, err := q.consumer(p)
+	to, told, err := choose(q, p)
 	if told != nil || err != nil {
 		return nil, told, err
 	}

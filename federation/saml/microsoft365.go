@@ -9,7 +9,10 @@ import "sallyport/federation"
 func Microsoft365(rp *federation.RelyingParty) *Party {
 	return &Party{
 		RelyingParty: *rp,
-		Consumers:    []Endpoint{{URL: rp.ReplyURLs[0], Binding: BindingPost, Index: 0, Default: true}},
+		Consumers: []Endpoint{
+			{URL: rp.ReplyURLs[0], Binding: BindingPost, Index: 0, Default: true},
+			{URL: rp.ReplyURLs[0], Binding: BindingPAOS, Index: 2}, // what Exchange Online asks for
+		},
 		Sign:         SignAssertion,
 		NameIDFormat: FormatPersistent,
 	}

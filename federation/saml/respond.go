@@ -113,8 +113,27 @@ func (r *Responder) once(ctx context.Context, purpose, entity, id string) error 
 	return nil
 }
 
-// answer makes the token and its Response.
+// answer makes the token and its Response, for the POST binding.
 func (r *Responder) answer(ctx context.Context, p *Party, req *federation.SignInRequest, sub *federation.Subject, x *extra) (*federation.Answer, error) {
+	m, err := r.make(ctx, p, req, sub, x)
+	if err != nil {
+		return nil, err
+	}
+	out := post(req.ReplyTo, m.message, req)
+	out.TokenID, out.KeyID, out.NameID, out.Issuer = m.assertion.ID, m.keyID, m.assertion.NameID, m.assertion.Issuer
+	return out, nil
+}
+
+// made is a Response with its assertion.
+type made struct {
+	message   []byte
+	assertion *token.Assertion
+	keyID     string
+}
+
+// make makes the token and its Response. Errors are [*federation.Error], or a
+// [*refusal] when the party is told.
+func (r *Responder) make(ctx context.Context, p *Party, req *federation.SignInRequest, sub *federation.Subject, x *extra) (*made, error) {
 	a, err := r.Claims().For(ctx, req, sub)
 	if err != nil {
 		if problem := federation.ProblemOf(err); problem == federation.ProblemNotAllowed {
@@ -158,9 +177,7 @@ func (r *Responder) answer(ctx context.Context, p *Party, req *federation.SignIn
 	if err != nil {
 		return nil, fmt.Errorf("saml: writing the response: %w", err)
 	}
-	out := post(req.ReplyTo, message, req)
-	out.TokenID, out.KeyID, out.NameID, out.Issuer = a.ID, signer.KeyID(), a.NameID, a.Issuer
-	return out, nil
+	return &made{message, a, signer.KeyID()}, nil
 }
 
 // complete adds what SAML's answer has beside the claims.
@@ -184,18 +201,26 @@ func (r *Responder) complete(a *token.Assertion, p *Party, sub *federation.Subje
 
 // refuse makes the answer that tells a party why it gets no token.
 func (r *Responder) refuse(rp *federation.RelyingParty, told *refusal, inResponseTo string, req *federation.SignInRequest) (*federation.Answer, error) {
-	signer := r.Signer()
-	res := &response{
-		id: token.NewID(), inResponseTo: inResponseTo, destination: told.to.URL, issuer: r.Issuer(), instant: r.now(),
-		top: told.top, second: told.second,
-	}
-	message, err := appendResponse(nil, res, signer)
+	message, keyID, err := r.refusal(told, inResponseTo)
 	if err != nil {
-		return nil, fmt.Errorf("saml: writing the response: %w", err)
+		return nil, err
 	}
 	out := post(told.to.URL, message, req)
-	out.Refusal, out.KeyID, out.Issuer = federation.Refuse(federation.ProblemNotAllowed, rp, told), signer.KeyID(), res.issuer
+	out.Refusal, out.KeyID, out.Issuer = federation.Refuse(federation.ProblemNotAllowed, rp, told), keyID, r.Issuer()
 	return out, nil
+}
+
+// refusal writes the Response that tells a party why it gets no token.
+func (r *Responder) refusal(told *refusal, inResponseTo string) (message []byte, keyID string, err error) {
+	signer := r.Signer()
+	message, err = appendResponse(nil, &response{
+		id: token.NewID(), inResponseTo: inResponseTo, destination: told.to.URL, issuer: r.Issuer(), instant: r.now(),
+		top: told.top, second: told.second,
+	}, signer)
+	if err != nil {
+		return nil, "", fmt.Errorf("saml: writing the response: %w", err)
+	}
+	return message, signer.KeyID(), nil
 }
 
 // post is the form of the POST binding (SAML Bindings 2.0 §3.5.4).

@@ -7,19 +7,22 @@ import (
 	"sallyport/cmd/internal/config"
 	"sallyport/federation"
 	"sallyport/federation/metadata"
+	"sallyport/federation/saml"
 	"sallyport/federation/token"
 	"sallyport/federation/wstrust"
 )
 
 // active is what a reload may change for active clients.
 type active struct {
-	access wstrust.Access
-	tell   bool
+	access   wstrust.Access
+	tell     bool
+	enhanced saml.Access
 }
 
 func activeOf(cfg *config.Config) active {
 	access := map[string]wstrust.Access{"inside": wstrust.Inside, "everywhere": wstrust.Everywhere}
-	return active{access: access[cfg.WSTrust], tell: cfg.WSTrustTellExpired}
+	enhanced := map[string]saml.Access{"inside": saml.Inside, "everywhere": saml.Everywhere}
+	return active{access: access[cfg.WSTrust], tell: cfg.WSTrustTellExpired, enhanced: enhanced[cfg.SAML.ECP]}
 }
 
 // buildActive makes the endpoints of active clients. They are routed whatever the

@@ -14,6 +14,7 @@ import (
 	"sallyport/federation/claims"
 	"sallyport/federation/metadata"
 	"sallyport/federation/partner"
+	"sallyport/federation/saml"
 	"sallyport/federation/signin"
 	"sallyport/federation/signin/pages"
 	"sallyport/federation/token"
@@ -74,11 +75,15 @@ func (a *App) buildFront() error {
 	if err != nil {
 		return err
 	}
+	enhanced, err := a.buildEnhanced()
+	if err != nil {
+		return err
+	}
 	a.edge, err = web.New(web.Config{
 		Trust:  trust(a.cfg),
-		Pages:  wstrust.Pages{Next: errorPages{a}, Now: a.now},
+		Pages:  saml.Pages{Next: wstrust.Pages{Next: errorPages{a}, Now: a.now}, Realm: a.cfg.Host()},
 		Logger: a.log, Registerer: a.registry, Now: a.now,
-	}, passive, clients, a.saml, a, web.Probe{Ready: a.ready})
+	}, passive, clients, a.saml, enhanced, a, web.Probe{Ready: a.ready})
 	return err
 }
 

@@ -136,6 +136,16 @@ func (a *App) samlHandler(r *saml.Responder) (web.Handler, error) {
 	}, nil
 }
 
+// buildEnhanced makes the endpoint of enhanced clients. It is routed whatever the
+// settings say, so that a reload can switch it on and off.
+func (a *App) buildEnhanced() (*saml.ECP, error) {
+	return saml.NewECP(saml.ECPConfig{
+		Messages: a.saml, URL: a.cfg.PublicURL + saml.ECPPath,
+		Access:    func() saml.Access { return a.live.Load().active.enhanced },
+		Passwords: cachingPasswords{a.passwords, a.cache}, Audit: a.audit, Registerer: a.registry, Now: a.now,
+	})
+}
+
 // samlIssuers are the entity ids by which this service may be known, its own first.
 func samlIssuers(cfg *config.Config) []string {
 	list := []string{cfg.Issuer}
@@ -155,6 +165,9 @@ func samlMetadata(p metadata.Params, cfg *config.Config) metadata.Params {
 		formats = append([]string{saml.FormatPersistent}, formats...)
 	}
 	p.SAML = &metadata.SAML{NameIDFormats: formats}
+	if cfg.SAML.ECP != "off" {
+		p.SAML.EnhancedPath = saml.ECPPath
+	}
 	for _, rp := range cfg.RelyingParties {
 		if rp.SAML.Logout.URL != "" || rp.UsesMetadata() {
 			p.SAML.SingleLogoutPath = metadata.DefaultPassivePath

@@ -386,6 +386,7 @@ func Default() *Config {
 	return &Config{
 		Listen:       ":8443",
 		WSTrust:      "off",
+		SAML:         SAML{ECP: "off"},
 		Proxy:        Proxy{Header: "x-forwarded-for"},
 		Microsoft365: Microsoft365{Cloud: "global", TokenLifetime: time.Hour, Graph: Graph{Watch: true, WatchInterval: time.Hour}},
 		Directory: Directory{Limits: Limits{

@@ -16,6 +16,11 @@ type SAML struct {
 	// so it is never changed. Required for name_id_format: persistent; Microsoft 365
 	// does not need it. Default: persistent identifiers are refused.
 	PersistentIDSecretFile string `yaml:"persistent_id_secret_file"`
+	// ECP serves enhanced clients, programs that sign in with a user name and a
+	// password over SAML 2.0 at /adfs/services/saml/ecp: off, inside (for clients in
+	// networks.inside) or everywhere. Such a sign-in knows no second factor and no
+	// page. Default off.
+	ECP string `yaml:"ecp"`
 	// MetadataDir is a directory of the service's own (0700) where the last good
 	// copies of documents from metadata_url lie, so that a restart needs no network.
 	// Required with metadata_url.
