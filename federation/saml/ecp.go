@@ -16,6 +16,7 @@ import (
 	"sallyport/authn/audit"
 	"sallyport/federation"
 	"sallyport/federation/internal/xmlsec"
+	"sallyport/federation/token"
 	"sallyport/federation/web"
 )
 
@@ -271,6 +272,7 @@ func (h *ECP) issue(w http.ResponseWriter, r *http.Request, q *enhanced, res *au
 	sub := &federation.Subject{
 		Account: res.Account, Method: authn.MethodPassword, AuthenticatedAt: res.At, SessionStarted: res.At,
 		InsideNetwork: web.From(ctx).Inside,
+		SessionIndex:  token.NewID(), // parties expect one; it leads to no session
 	}
 	x, err := parseExtra(q.req.Extra)
 	if err != nil {

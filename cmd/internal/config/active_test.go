@@ -32,8 +32,8 @@ func TestWSTrustIsOffUnlessSaid(t *testing.T) {
 		"wstrust: inside\n":                                     "networks.inside names no network",
 		"wstrust_tell_expired: true\n":                          "only while wstrust is on",
 		"proxy: {on_behalf: [40.92.0.0/15]}\n":                  "only while wstrust or saml.ecp is on",
-		"saml: {ecp: everywhere}\n":                              "only with a party or a domain of protocol saml",
-		"saml: {ecp: inside}\n":                                  "networks.inside names no network",
+		"saml: {ecp: everywhere}\n":                             "only with a party or a domain of protocol saml",
+		"saml: {ecp: inside}\n":                                 "networks.inside names no network",
 		"wstrust: everywhere\nproxy: {on_behalf: [\"::/0\"]}\n": "is the whole internet",
 	} {
 		if got := strings.Join(problemsOf(t, with(t, url, url+text)), "\n"); !strings.Contains(got, want) {

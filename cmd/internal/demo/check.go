@@ -57,6 +57,7 @@ func (d *Demo) Check(ctx context.Context, w io.Writer) bool {
 		{"alice", "SAML 2.0, response changed", d.checkTamperedSAML},
 		{"alice", "WS-Trust, no browser", d.checkActive},
 		{"others", "WS-Trust, refused", d.checkActiveRefusals},
+		{"alice, others", "SAML 2.0 ECP, no browser", d.checkEnhanced},
 	} {
 		outcome, err := c.f(ctx)
 		report(c.name, c.state, outcome, err)

@@ -200,6 +200,7 @@ directory:
 signing: {key_file: signing/key.pem, certificate_file: signing/certificate.pem, generate: true}
 signin_page: {organisation: %[10]q}
 wstrust: everywhere
+saml: {ecp: everywhere}
 audit: {file: audit.jsonl}
 ops: {listen: "127.0.0.1:0", drain_time: 10ms}
 `, host, port, federated, issuer, d.Cloud.LoginSRF(), d.Directory.ServiceName, d.Directory.Domain, d.Directory.NetBIOS, servers, organisation)
