@@ -59,10 +59,13 @@
 //     since a renewed session has another one while the party holds the old. Without
 //     a session the answer is Success.
 //
-//   - Other parties of the session hear of a sign-out in hidden frames, whose answers
-//     nobody waits for: the answer says PartialLogout whenever there are others.
+//   - Other SAML parties of the session are visited one by one, by the browser itself,
+//     since they would not see their own cookies in a hidden frame. The session ends
+//     first; whoever abandons the chain is signed out here and where they have been.
+//     Parties that did not confirm, cannot be told, or speak WS-Federation, which
+//     confirms nothing, make the answer PartialLogout.
 //
-//   - The SOAP binding is not served: no index leads from a party's identifiers to a
+//   - The SOAP binding of sign-outs is not served: no index leads from a party's identifiers to a
 //     session without the browser.
 //
 // Short names used in comments, besides those of package federation: SAML Bindings

@@ -31,8 +31,9 @@ type Flow interface {
 	SignedOn(w http.ResponseWriter, r *http.Request) (*federation.Subject, error)
 	// End ends the session and returns the parties that know it, as PROTOCOL:KEY.
 	End(w http.ResponseWriter, r *http.Request, out *federation.SignOut) []string
-	// Farewell tells these parties of it, by a page that leads on to out.ReplyTo.
-	Farewell(w http.ResponseWriter, r *http.Request, out *federation.SignOut, parties []string, sub *federation.Subject) error
+	// Farewell is the page after a sign-out, which tells these parties of it in frames
+	// and leads on to out.ReplyTo.
+	Farewell(w http.ResponseWriter, r *http.Request, out *federation.SignOut, parties []string) error
 }
 
 // Config is what a [Handler] needs.
@@ -50,6 +51,11 @@ type Config struct {
 	// Window is how far a request's instant may lie from now. Zero fields: the
 	// defaults.
 	Window Window
+	// Seal has the key of sign-outs on their way. Required.
+	Seal Sealer
+	// Party finds a party of whichever protocol by its key, nil when there is none.
+	// Required.
+	Party func(key string) *federation.RelyingParty
 	// SessionCookie is the cookie without which a cross-site POST is sent round once.
 	// Required.
 	SessionCookie string
@@ -74,8 +80,8 @@ type Handler struct {
 // New returns a handler.
 func New(cfg Config) (*Handler, error) {
 	own, err := url.Parse(cfg.URL)
-	if err != nil || own.Scheme != "https" || own.Host == "" || cfg.Responder == nil || cfg.Flow == nil || cfg.Issuers == nil || cfg.SessionCookie == "" {
-		return nil, errors.New("saml: an https address, a responder, a flow, issuers and the cookie's name are needed")
+	if err != nil || own.Scheme != "https" || own.Host == "" || cfg.Responder == nil || cfg.Flow == nil || cfg.Issuers == nil || cfg.SessionCookie == "" || cfg.Seal == nil || cfg.Party == nil {
+		return nil, errors.New("saml: an https address, a responder, a flow, issuers, parties, a seal and the cookie's name are needed")
 	}
 	if cfg.Window.Before <= 0 {
 		cfg.Window.Before = 5 * time.Minute
@@ -116,6 +122,8 @@ func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	root := e.document.Unverified()
 	switch {
+	case e.response && xmlsec.Is(root, nsProtocol, "LogoutResponse"):
+		return h.answered(w, r, e)
 	case e.response:
 		return h.refused(r, nil, bad(nil, "a response is not expected here"))
 	case xmlsec.Is(root, nsProtocol, "AuthnRequest"):
@@ -279,10 +287,15 @@ func (h *Handler) tell(w http.ResponseWriter, r *http.Request, p *Party, told *r
 // cookies from such a post (CASES C21). The form that this service answers with is
 // posted from its own origin, so that this happens once.
 func (h *Handler) roundTrip(r *http.Request, e *envelope) bool {
+	return h.foreign(r, e, h.cfg.SessionCookie)
+}
+
+// foreign reports whether a post came from another site and without that cookie.
+func (h *Handler) foreign(r *http.Request, e *envelope, cookie string) bool {
 	if e.redirect || web.From(r.Context()).Framed {
 		return false
 	}
-	if _, err := r.Cookie(h.cfg.SessionCookie); err == nil {
+	if _, err := r.Cookie(cookie); err == nil {
 		return false
 	}
 	switch site := r.Header.Get("Sec-Fetch-Site"); site {
@@ -298,7 +311,11 @@ func (h *Handler) roundTrip(r *http.Request, e *envelope) bool {
 
 // again is the same message, posted to this service by itself.
 func (h *Handler) again(e *envelope) *federation.Answer {
-	fields := []federation.Field{{Name: "SAMLRequest", Value: strings.Map(printable, e.message)}}
+	name := "SAMLRequest"
+	if e.response {
+		name = "SAMLResponse"
+	}
+	fields := []federation.Field{{Name: name, Value: strings.Map(printable, e.message)}}
 	if e.hasState {
 		fields = append(fields, federation.Field{Name: "RelayState", Value: e.state})
 	}
@@ -316,6 +333,9 @@ func printable(r rune) rune {
 // self is the party for the page that leads back here: its name, and a policy that
 // lets the form go nowhere else.
 func (h *Handler) self(p *Party) *federation.RelyingParty {
+	if p == nil {
+		return &federation.RelyingParty{FormActions: []string{h.origin}}
+	}
 	return &federation.RelyingParty{Key: p.Key, Name: p.Name, FormActions: []string{h.origin}}
 }
 

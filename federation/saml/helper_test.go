@@ -27,6 +27,7 @@ import (
 
 	"sallyport/authn"
 	"sallyport/authn/audit"
+	"sallyport/authn/seal"
 	"sallyport/authn/session"
 	"sallyport/federation"
 	"sallyport/federation/claims"
@@ -111,6 +112,8 @@ type rig struct {
 	others   []string // parties of the session
 	farewell string   // where the signed-out page leads on to
 	told     []string // parties that the page tells
+	// signedOut is what the page after a sign-out says.
+	signedOut *federation.SignOut
 }
 
 // parties are the registered ones: one that signs nothing, one that signs, and
@@ -169,11 +172,20 @@ func newRig(t testing.TB, change ...func([]*saml.Party)) *rig {
 		Identifiers: ids, Used: g.once, Fallback: g.once, Now: g.clock,
 	}
 	g.handler, err = saml.New(saml.Config{URL: address, Issuers: func() []string { return []string{issuer} }, Responder: g.responder,
-		Flow: g, SessionCookie: cookie, Audit: g, Now: g.clock})
+		Flow: g, Seal: sealer(t), Party: func(key string) *federation.RelyingParty { return g.registry.RelyingParty(key) }, SessionCookie: cookie, Audit: g, Now: g.clock})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return g
+}
+
+func sealer(t testing.TB) saml.Sealer {
+	t.Helper()
+	box, err := seal.New("test of sign-outs", []byte("0123456789abcdef0123456789abcdef"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return box
 }
 
 func (g *rig) clock() time.Time {
@@ -474,8 +486,8 @@ func (g *rig) End(http.ResponseWriter, *http.Request, *federation.SignOut) []str
 }
 
 // Farewell notes where the page leads on to.
-func (g *rig) Farewell(_ http.ResponseWriter, _ *http.Request, out *federation.SignOut, parties []string, _ *federation.Subject) error {
-	g.farewell, g.told = out.ReplyTo, parties
+func (g *rig) Farewell(_ http.ResponseWriter, _ *http.Request, out *federation.SignOut, parties []string) error {
+	g.farewell, g.told, g.signedOut = out.ReplyTo, parties, out
 	return nil
 }
 
@@ -486,3 +498,33 @@ func (g *rig) getTo(query string) (string, error) {
 	err := g.handler.Serve(w, r)
 	return w.Header().Get("Location"), err
 }
+
+// answerQuery signs a Redirect query that carries a response.
+func answerQuery(t testing.TB, p *pair, message string) string {
+	t.Helper()
+	q := "SAMLResponse=" + url.QueryEscape(deflated(message)) + "&SigAlg=" + url.QueryEscape("http://www.w3.org/2001/04/xmldsig-more#rsa-sha256")
+	sum := sha256.Sum256([]byte(q))
+	sig, err := rsa.SignPKCS1v15(rand.Reader, p.key, crypto.SHA256, sum[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q + "&Signature=" + url.QueryEscape(base64.StdEncoding.EncodeToString(sig))
+}
+
+// decoded is a field of an answer without its base64.
+func decoded(t testing.TB, ans *federation.Answer, name string) string {
+	t.Helper()
+	for _, f := range ans.Fields {
+		if f.Name == name {
+			raw, err := base64.StdEncoding.DecodeString(f.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(raw)
+		}
+	}
+	t.Fatalf("no %s in the answer", name)
+	return ""
+}
+
+func base64Of(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }

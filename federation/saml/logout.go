@@ -5,10 +5,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -23,8 +21,7 @@ import (
 type Logout struct {
 	// URL takes requests, ResponseURL answers; empty means URL.
 	URL, ResponseURL string
-	// Binding is [BindingRedirect] (also when empty) or [BindingPost]. Only with the
-	// first can a party be told that a sign-out began elsewhere.
+	// Binding is [BindingRedirect] (also when empty) or [BindingPost].
 	Binding string
 }
 
@@ -76,7 +73,7 @@ func (h *Handler) logout(w http.ResponseWriter, r *http.Request, e *envelope) er
 	}
 	q, err := readLogout(head, root)
 	if err != nil {
-		return h.answerLogout(w, r, p, head, e, requester, "")
+		return h.answerLogout(w, r, p, head.id, e, requester, "")
 	}
 	if !q.notOnOrAfter.IsZero() && !q.notOnOrAfter.After(h.cfg.Now()) {
 		return h.refused(r, p, federation.Refuse(federation.ProblemStale, &p.RelyingParty, errors.New("saml: the LogoutRequest has expired")))
@@ -92,48 +89,34 @@ func (h *Handler) logout(w http.ResponseWriter, r *http.Request, e *envelope) er
 	case err != nil:
 		return err
 	case sub == nil: // ended before, here or elsewhere
-		return h.answerLogout(w, r, p, head, e, success, "")
+		return h.answerLogout(w, r, p, head.id, e, success, "")
 	case !h.cfg.Responder.names(r.Context(), p, q, sub):
 		_ = h.audited(r, p, "UnknownPrincipal", errors.New("saml: the LogoutRequest names somebody else than the person signed in"))
-		return h.answerLogout(w, r, p, head, e, requester, unknownPrincipal)
+		return h.answerLogout(w, r, p, head.id, e, requester, unknownPrincipal)
 	}
-	others := h.cfg.Flow.End(w, r, &federation.SignOut{Protocol: "saml", Party: &p.RelyingParty})
-	// Nobody waits for the others, which hear of it in hidden frames at most, so that
-	// only a session without others is known to be over everywhere.
-	second := status("")
-	others = slices.DeleteFunc(others, func(name string) bool { return name == "saml:"+p.Key })
-	if len(others) > 0 {
-		second = partialLogout
-	}
-	if len(others) == 0 || p.Logout.Binding == BindingPost {
-		return h.answerLogout(w, r, p, head, e, success, second)
-	}
-	to, err := h.cfg.Responder.redirectLogoutResponse(p, head.id, success, second, e)
-	if err != nil {
-		return err
-	}
-	return h.cfg.Flow.Farewell(w, r, &federation.SignOut{Protocol: "saml", Party: &p.RelyingParty, ReplyTo: to}, others, sub)
+	parties := h.cfg.Flow.End(w, r, &federation.SignOut{Protocol: "saml", Party: &p.RelyingParty})
+	c := h.chain(r.Context(), parties, sub, p.Key)
+	c.Origin = origin{Key: p.Key, ID: head.id, State: e.state, HasState: e.hasState}
+	return h.forward(w, r, c)
 }
 
 // partialLogout says that not every participant is known to be signed out.
 const partialLogout status = statusPrefix + "PartialLogout"
 
 // answerLogout sends the LogoutResponse by the party's binding.
-func (h *Handler) answerLogout(w http.ResponseWriter, r *http.Request, p *Party, head *head, e *envelope, top, second status) error {
+func (h *Handler) answerLogout(w http.ResponseWriter, r *http.Request, p *Party, id string, e *envelope, top, second status) error {
 	if p.Logout.Binding == BindingPost {
-		doc, err := h.cfg.Responder.logoutResponse(p, head.id, top, second, true)
+		doc, err := h.cfg.Responder.logoutResponse(p, id, top, second, true)
 		if err != nil {
 			return err
 		}
 		return h.cfg.Flow.Hand(w, r, &p.RelyingParty, post(p.Logout.answerTo(), doc, &federation.SignInRequest{State: e.state, HasState: e.hasState}))
 	}
-	to, err := h.cfg.Responder.redirectLogoutResponse(p, head.id, top, second, e)
+	to, err := h.cfg.Responder.redirectLogoutResponse(p, id, top, second, e)
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Cache-Control", "no-cache, no-store")
-	w.Header().Set("Pragma", "no-cache")
-	http.Redirect(w, r, to, http.StatusSeeOther)
+	redirect(w, r, to)
 	return nil
 }
 
@@ -169,50 +152,6 @@ func (r *Responder) identified(ctx context.Context, p *Party, entity, format str
 		return nil, err
 	}
 	return a, r.Identifiers.name(a, p, format, sub)
-}
-
-// Notice returns the address that tells a party in a frame that a person has
-// signed out: a signed LogoutRequest by Redirect. Empty means that the party cannot
-// be told.
-func (r *Responder) Notice(ctx context.Context, rp *federation.RelyingParty, sub *federation.Subject) string {
-	p := r.Parties().ByKey(rp.Key)
-	if p == nil || p.Logout == nil || p.Logout.Binding == BindingPost || sub == nil {
-		return ""
-	}
-	a, err := r.identified(ctx, p, p.entity(), p.NameIDFormat, sub)
-	if err != nil {
-		return ""
-	}
-	now := r.now()
-	var w xmlsec.Writer
-	w.Reset(nil)
-	w.Raw(`<samlp:LogoutRequest xmlns:samlp="` + nsProtocol + `" Destination="`)
-	w.Attr("Destination", p.Logout.URL)
-	w.Raw(`" ID="` + token.NewID() + `" IssueInstant="`)
-	w.Time("IssueInstant", now)
-	w.Raw(`" NotOnOrAfter="`)
-	w.Time("NotOnOrAfter", now.Add(5*time.Minute))
-	w.Raw(`" Version="2.0"><saml:Issuer xmlns:saml="` + nsAssertion + `">`)
-	w.Text("Issuer", a.Issuer)
-	w.Raw(`</saml:Issuer><saml:NameID xmlns:saml="` + nsAssertion + `" Format="`)
-	w.Attr("Format", a.NameIDFormat)
-	w.Raw(`">`)
-	w.Text("NameID", a.NameID)
-	w.Raw(`</saml:NameID><samlp:SessionIndex>`)
-	w.Text("SessionIndex", sub.SessionIndex)
-	w.Raw(`</samlp:SessionIndex></samlp:LogoutRequest>`)
-	doc, err := w.Bytes()
-	if err != nil {
-		return ""
-	}
-	to, err := signedURL(r.Signer(), p.Logout.URL, "SAMLRequest", doc, "", false)
-	if err != nil {
-		if r.Logger != nil {
-			r.Logger.LogAttrs(ctx, slog.LevelError, "a party was not told of a sign-out", slog.String("party", p.Key), slog.String("error", err.Error()))
-		}
-		return ""
-	}
-	return to
 }
 
 // logoutResponse writes a LogoutResponse (SAML Core 2.0 §3.7.2).

@@ -3,7 +3,6 @@ package saml_test
 import (
 	"bytes"
 	"compress/flate"
-	"context"
 	"crypto"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -11,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"slices"
 	"strings"
 	"testing"
 
@@ -224,36 +222,5 @@ func TestS09_ForcedLogout(t *testing.T) {
 	}
 	if err := newRig(t).get(signedQuery(t, p, good, "")); !local(err, federation.ProblemBadRequest) {
 		t.Errorf("a party without an address: %v", err)
-	}
-}
-
-// Other parties of the session hear of it, and the requester is told that nobody
-// waited for them.
-func TestLogoutWithOthersIsPartial(t *testing.T) {
-	p := keyOf(t, "party", 2048)
-	g := newRig(t, withLogout(""))
-	g.others = []string{"saml:signer", "wsfed:microsoft365", "saml:wiki"}
-	if err := g.get(signedQuery(t, p, logoutRequest(nameElement(aliceAt(t), ""), ""), "s")); err != nil {
-		t.Fatal(err)
-	}
-	if got := codes(verifyQuery(t, g, g.farewell, "SAMLResponse")); got != "Success PartialLogout" || !slices.Equal(g.told, []string{"wsfed:microsoft365", "saml:wiki"}) {
-		t.Errorf("%s, told %v", got, g.told)
-	}
-}
-
-// What tells a party is a signed request with the identifier that it knows.
-func TestNoticeOfASignOut(t *testing.T) {
-	g := newRig(t, withLogout(""))
-	sub, _ := g.SignedOn(nil, nil)
-	to := g.responder.Notice(context.Background(), g.registry.RelyingParty("signer"), sub)
-	if !strings.HasPrefix(to, slo+"?SAMLRequest=") {
-		t.Fatalf("%.80s", to)
-	}
-	root := verifyQuery(t, g, to, "SAMLRequest")
-	if root.FindElement("./NameID").Text() != aliceAt(t) || root.FindElement("./SessionIndex").Text() != sub.SessionIndex || root.SelectAttr("NotOnOrAfter") == nil {
-		t.Error("NameID, SessionIndex or NotOnOrAfter is not right")
-	}
-	if to := g.responder.Notice(context.Background(), g.registry.RelyingParty("wiki"), sub); to != "" {
-		t.Errorf("a party without an address is told at %s", to)
 	}
 }

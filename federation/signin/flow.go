@@ -53,9 +53,9 @@ type Config struct {
 	// CleanUp is the address that tells a party to end its session, empty for
 	// none. Default: for wsfed the first reply address with wa=wsignoutcleanup1.0.
 	CleanUp func(protocol string, rp *federation.RelyingParty) string
-	// Notice is the address that tells a party of protocol saml that a person has
-	// signed out, empty when it cannot be told. Default: none can.
-	Notice func(ctx context.Context, rp *federation.RelyingParty, sub *federation.Subject) string
+	// Tell visits the parties that have to be told of a sign-out one by one (SAML 2.0),
+	// and ends in [Flow.Farewell]. Default: nobody has to.
+	Tell func(w http.ResponseWriter, r *http.Request, out *federation.SignOut, parties []string, sub *federation.Subject) error
 	// Revoked reports whether a live session was ended with all others of its
 	// account. Default: none is.
 	Revoked func(ctx context.Context, s *session.Session) (bool, error)

@@ -106,11 +106,10 @@ func (f *Flow) SignOut(w http.ResponseWriter, r *http.Request, out *federation.S
 	if out.Quiet {
 		return nil
 	}
-	var sub *federation.Subject
-	if slices.ContainsFunc(was.parties, func(name string) bool { return strings.HasPrefix(name, "saml:") }) {
-		sub = f.person(ctx, was)
+	if f.cfg.Tell != nil && slices.ContainsFunc(was.parties, func(name string) bool { return strings.HasPrefix(name, "saml:") }) {
+		return f.cfg.Tell(w, r, out, was.parties, f.person(ctx, was))
 	}
-	return f.Farewell(w, r, out, was.parties, sub)
+	return f.Farewell(w, r, out, was.parties)
 }
 
 // person is who had the session that ended, nil when the directory does not say.
@@ -146,10 +145,11 @@ func (f *Flow) End(w http.ResponseWriter, r *http.Request, out *federation.SignO
 	return was.parties
 }
 
-// Farewell tells parties of a sign-out, by a page with hidden frames that leads on
-// to out.ReplyTo; without anybody to tell it goes there at once.
-func (f *Flow) Farewell(w http.ResponseWriter, r *http.Request, out *federation.SignOut, parties []string, sub *federation.Subject) error {
-	p := pages.SignedOut{Onward: out.ReplyTo, Party: out.Party}
+// Farewell is the page after a sign-out. It tells parties of it in hidden frames,
+// says who confirmed it, and leads on to out.ReplyTo; with nothing to tell anybody it
+// goes there at once.
+func (f *Flow) Farewell(w http.ResponseWriter, r *http.Request, out *federation.SignOut, parties []string) error {
+	p := pages.SignedOut{Onward: out.ReplyTo, Party: out.Party, Ended: out.Ended, Unknown: out.Unknown}
 	if p.Party == nil {
 		p.Party = f.cfg.Parties(f.cfg.Home)
 	}
@@ -159,16 +159,12 @@ func (f *Flow) Farewell(w http.ResponseWriter, r *http.Request, out *federation.
 		if rp == nil {
 			continue
 		}
-		address := f.cfg.CleanUp(protocol, rp)
-		if protocol == "saml" && f.cfg.Notice != nil && sub != nil {
-			address = f.cfg.Notice(r.Context(), rp, sub)
-		}
-		if address != "" {
+		if address := f.cfg.CleanUp(protocol, rp); address != "" {
 			p.Services = append(p.Services, rp.Name)
 			p.CleanUp = append(p.CleanUp, address)
 		}
 	}
-	if out.ReplyTo != "" && len(p.CleanUp) == 0 && r.Method == http.MethodGet {
+	if out.ReplyTo != "" && len(p.CleanUp)+len(p.Unknown) == 0 && r.Method == http.MethodGet {
 		w.Header().Set("Cache-Control", "no-store")
 		http.Redirect(w, r, out.ReplyTo, http.StatusSeeOther)
 		return nil

@@ -53,14 +53,17 @@ func (a *App) buildFront() error {
 			Claims: func() wsfed.Claims { return a.live.Load().claims },
 			Signer: func() *token.Signer { return a.live.Load().signer },
 		}, "saml": samlResponder},
-		Parties: a.party, Notice: samlResponder.Notice, Revoked: a.revocations.Revoked,
+		Parties: a.party, Revoked: a.revocations.Revoked,
+		Tell: func(w http.ResponseWriter, r *http.Request, out *federation.SignOut, parties []string, sub *federation.Subject) error {
+			return a.saml.Propagate(w, r, out, parties, sub)
+		},
 		Origin: a.cfg.PublicURL, Seal: box, Audit: a.audit, Pages: a.live.Load().pages,
 		Logger: a.log, Registerer: a.registry, Now: a.now,
 	})
 	if err != nil {
 		return err
 	}
-	samlMessages, err := a.samlHandler(samlResponder)
+	samlMessages, err := a.samlHandler(samlResponder, masters)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"sallyport/authn/seal"
 	"sallyport/authn/session"
 	"sallyport/cmd/internal/config"
 	"sallyport/federation"
@@ -118,10 +119,14 @@ func (a *App) samlResponder() (*saml.Responder, error) {
 }
 
 // samlHandler serves SAML messages for the dispatcher of /adfs/ls/.
-func (a *App) samlHandler(r *saml.Responder) (web.Handler, error) {
+func (a *App) samlHandler(r *saml.Responder, masters [][]byte) (web.Handler, error) {
+	box, err := seal.New(seal.PurposeCookie, masters...)
+	if err != nil {
+		return nil, err
+	}
 	h, err := saml.New(saml.Config{
 		URL: a.cfg.PublicURL + metadata.DefaultPassivePath, Issuers: func() []string { return a.live.Load().samlIssuers },
-		Responder: r, Flow: a.flow, SessionCookie: signin.SessionCookie,
+		Responder: r, Flow: a.flow, Seal: box, Party: a.party, SessionCookie: signin.SessionCookie,
 		Audit: a.audit, Logger: a.log, Registerer: a.registry, Now: a.now,
 	})
 	if err != nil {

@@ -11,7 +11,10 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"math/big"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -150,7 +153,9 @@ func etreeText(t *testing.T, e *etree.Element) string {
 }
 
 func TestSAMLIsRefusedWhereNobodyUsesIt(t *testing.T) {
-	h := open(t, demo.Options{Settings: func(text string) string { return strings.Replace(text, ", protocol: saml", "", 1) }})
+	h := open(t, demo.Options{Settings: func(text string) string {
+		return strings.NewReplacer(", protocol: saml", "", "saml: {ecp: everywhere}\n", "").Replace(text)
+	}})
 	b := h.Browser()
 	defer b.Close()
 	page := h.open(t, b, h.SignInURL()+redirectQuery(authnRequest("urn:federation:MicrosoftOnline", "_one", "")))
@@ -192,15 +197,76 @@ func partner(t *testing.T) (*rsa.PrivateKey, string) {
 	return key, path
 }
 
-// A party's sign-out ends the session of all, and a sign-out elsewhere reaches the
-// party by a frame.
+// signedURL is a message of a party by the Redirect binding.
+func signedURL(t *testing.T, key *rsa.PrivateKey, to, name, message string) string {
+	t.Helper()
+	query := strings.Replace(strings.TrimPrefix(redirectQuery(message), "?"), "SAMLRequest", name, 1) +
+		"&SigAlg=" + url.QueryEscape("http://www.w3.org/2001/04/xmldsig-more#rsa-sha256")
+	sum := sha256.Sum256([]byte(query))
+	sig, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, sum[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return to + "?" + query + "&Signature=" + url.QueryEscape(base64.StdEncoding.EncodeToString(sig))
+}
+
+// partyServer is a party that takes part in single logout: it confirms every
+// sign-out, and shows a page when its own has been answered.
+type partyServer struct {
+	*httptest.Server
+	gateway string
+	told    []string // NameIDs of sign-outs
+	status  []string // codes of the answers to its own
+}
+
+func startParty(t *testing.T, key *rsa.PrivateKey) *partyServer {
+	t.Helper()
+	p := &partyServer{}
+	p.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := "SAMLRequest"
+		if r.URL.Query().Has("SAMLResponse") {
+			name = "SAMLResponse"
+		}
+		raw, err := base64.StdEncoding.DecodeString(r.URL.Query().Get(name))
+		if err != nil {
+			t.Error(err)
+		}
+		doc := etree.NewDocument()
+		if _, err := doc.ReadFrom(flate.NewReader(bytes.NewReader(raw))); err != nil || doc.Root() == nil {
+			t.Errorf("no message: %v", err)
+			return
+		}
+		if name == "SAMLResponse" {
+			var codes []string
+			for _, c := range doc.FindElements("//StatusCode") {
+				codes = append(codes, c.SelectAttrValue("Value", ""))
+			}
+			p.status = append(p.status, strings.Join(codes, " "))
+			_, _ = io.WriteString(w, "<html><h1>bye</h1></html>")
+			return
+		}
+		p.told = append(p.told, doc.FindElement("//NameID").Text())
+		answer := fmt.Sprintf(`<samlp:LogoutResponse xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="_a%d" Version="2.0" IssueInstant="%s" Destination="%s" InResponseTo="%s"><saml:Issuer>%s</saml:Issuer><samlp:Status><samlp:StatusCode Value="urn:oasis:names:tc:SAML:2.0:status:Success"/></samlp:Status></samlp:LogoutResponse>`,
+			len(p.told), time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), p.gateway, doc.Root().SelectAttrValue("ID", ""), wikiEntity)
+		http.Redirect(w, r, signedURL(t, key, p.gateway, "SAMLResponse", answer), http.StatusSeeOther)
+	}))
+	t.Cleanup(p.Close)
+	return p
+}
+
+// A sign-out elsewhere visits the party and says that it confirmed, and a party's
+// own sign-out ends the session of all.
 func TestSAMLSingleLogoutAcrossProtocols(t *testing.T) {
 	key, certificate := partner(t)
+	wiki := startParty(t, key)
 	h := open(t, demo.Options{Settings: func(text string) string {
 		return text + "relying_parties:\n  - {key: wiki, name: Wiki, protocol: saml, identifiers: [" + wikiEntity + "], saml: {acs: [{url: \"https://wiki.fabrikam.test/saml/acs\"}], " +
-			"request_certificates_file: " + certificate + ", logout: {url: \"https://wiki.fabrikam.test/slo\"}}}\n"
+			"request_certificates_file: " + certificate + ", logout: {url: \"" + wiki.URL + "/slo\"}}}\n"
 	}})
-	b := h.Browser()
+	wiki.gateway = h.SignInURL()
+	roots := h.Roots().Clone()
+	roots.AddCert(wiki.Certificate())
+	b := trip.New(roots)
 	defer b.Close()
 	h.signIn(t, b, "alice") // WS-Federation first
 	u := h.User("alice")
@@ -209,9 +275,10 @@ func TestSAMLSingleLogoutAcrossProtocols(t *testing.T) {
 	}
 	answered(t, toWiki("_one"))
 
-	frames := h.open(t, b, h.SignInURL()+"?wa=wsignout1.0").Frames()
-	if len(frames) != 2 || !strings.Contains(frames[0]+frames[1], "https://wiki.fabrikam.test/slo?SAMLRequest=") {
-		t.Fatalf("frames %.80q", frames)
+	page := h.open(t, b, h.SignInURL()+"?wa=wsignout1.0")
+	if page.Heading() != "You are signed out" || len(page.Frames()) != 1 || !strings.Contains(page.Text(), "confirmed that you are signed out: Wiki") ||
+		len(wiki.told) != 1 || wiki.told[0] != u.UPN {
+		t.Fatalf("%d %q, frames %.80q, told %v", page.Status, page.Text(), page.Frames(), wiki.told)
 	}
 	if !toWiki("_two").AsksPassword(trip.English) {
 		t.Fatal("the session is still there")
@@ -223,17 +290,18 @@ func TestSAMLSingleLogoutAcrossProtocols(t *testing.T) {
 		`<saml:Issuer>%s</saml:Issuer><saml:NameID>%s</saml:NameID><samlp:SessionIndex>%s</samlp:SessionIndex></samlp:LogoutRequest>`,
 		time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), h.SignInURL(), wikiEntity, u.UPN,
 		root.FindElement("./Assertion/AuthnStatement").SelectAttrValue("SessionIndex", ""))
-	query := strings.TrimPrefix(redirectQuery(logout), "?") + "&SigAlg=" + url.QueryEscape("http://www.w3.org/2001/04/xmldsig-more#rsa-sha256")
-	sum := sha256.Sum256([]byte(query))
-	sig, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, sum[:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	page := h.open(t, b, h.SignInURL()+"?"+query+"&Signature="+url.QueryEscape(base64.StdEncoding.EncodeToString(sig)))
-	if page.Heading() != "You are signed out" || len(page.Frames()) != 1 || !strings.Contains(page.Body, "https://wiki.fabrikam.test/slo?SAMLResponse=") {
+	page = h.open(t, b, signedURL(t, key, h.SignInURL(), "SAMLRequest", logout))
+	if page.Heading() != "You are signed out" || len(page.Frames()) != 1 || !strings.Contains(page.Body, wiki.URL+"/slo?SAMLResponse=") || len(wiki.told) != 1 {
 		t.Fatalf("%d %q, frames %.80q", page.Status, page.Heading(), page.Frames())
 	}
 	if !toWiki("_four").AsksPassword(trip.English) {
 		t.Error("the session is still there after the party's sign-out")
+	}
+
+	// Nobody but the party itself: it hears so at once.
+	named(t, b, toWiki("_five"), u.UPN, u.Password)
+	page = h.open(t, b, signedURL(t, key, h.SignInURL(), "SAMLRequest", strings.Replace(logout, "_out", "_out2", 1)))
+	if page.Heading() != "bye" || len(wiki.status) != 1 || wiki.status[0] != "urn:oasis:names:tc:SAML:2.0:status:Success" {
+		t.Errorf("%q, status %q", page.Heading(), wiki.status)
 	}
 }

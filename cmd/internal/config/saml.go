@@ -84,8 +84,8 @@ type SAMLLogout struct {
 	URL string `yaml:"url"`
 	// ResponseURL takes answers. Default: URL.
 	ResponseURL string `yaml:"response_url"`
-	// Binding is redirect or post. A party with post is answered but not told of
-	// sign-outs that began elsewhere. Default redirect.
+	// Binding is redirect or post: how the browser carries requests and answers there.
+	// Default redirect.
 	Binding string `yaml:"binding"`
 }
 

@@ -89,6 +89,9 @@ func (s *Set) Start(w http.ResponseWriter, r *http.Request, rp *federation.Relyi
 type SignedOut struct {
 	// Services are the names of the parties that were told.
 	Services []string
+	// Ended are the names of the parties that confirmed it, Unknown those of the
+	// parties that did not, or cannot be told.
+	Ended, Unknown []string
 	// CleanUp are the https addresses that tell them, loaded in hidden frames.
 	CleanUp []string
 	// Onward is an address of the registry where the person goes on, or empty.
@@ -122,6 +125,19 @@ func (s *Set) SignedOut(w http.ResponseWriter, r *http.Request, p SignedOut) err
 	}
 	if v.Box, err = v.H(key); err != nil {
 		return err
+	}
+	for _, l := range []struct {
+		key  string
+		list []string
+	}{{"signedout.ended", p.Ended}, {"signedout.unknown", p.Unknown}} {
+		if len(l.list) == 0 {
+			continue
+		}
+		text, err := v.H(l.key)
+		if err != nil {
+			return err
+		}
+		v.Lists = append(v.Lists, list{text, l.list})
 	}
 	if v.Text, err = v.H("signedout.shared"); err != nil {
 		return err

@@ -77,6 +77,12 @@ type offer struct {
 	Onward bool   // the script follows the link by itself
 }
 
+// list is a sentence with what it is about.
+type list struct {
+	Text  template.HTML
+	Items []string
+}
+
 // view is what the templates see. Each page fills what it needs.
 type view struct {
 	s        *Set
@@ -92,6 +98,7 @@ type view struct {
 	Box      template.HTML
 	Text     template.HTML
 	List     []string
+	Lists    []list
 	Primary  *offer
 	Second   *offer
 	Facts    *web.Info
