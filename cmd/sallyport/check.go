@@ -116,6 +116,7 @@ func (r *report) check(ctx context.Context, path string, offline bool, log *slog
 	}
 	r.redis(ctx, cfg, log)
 	r.directory(ctx, cfg, log)
+	r.microsoft(ctx, cfg)
 }
 
 // days is the rest of a validity in words.

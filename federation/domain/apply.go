@@ -67,6 +67,16 @@ func (c *Client) Federate(ctx context.Context, w *Wanted) (*Federation, error) {
 	return nil, c.stateAfter(ctx, w.Domain, sent)
 }
 
+// MayFederate reads a domain and returns why it cannot be federated, nil when it
+// can.
+func (c *Client) MayFederate(ctx context.Context, name string) error {
+	d, f, err := c.Read(ctx, name)
+	if err != nil {
+		return err
+	}
+	return mayFederate(d, f)
+}
+
 // stateAfter tells how a domain is after a change whose outcome is open.
 func (c *Client) stateAfter(ctx context.Context, name string, sent error) error {
 	d, err := c.Domain(ctx, name)
@@ -112,6 +122,9 @@ type Change struct {
 	id            string
 	signing, next *x509.Certificate
 }
+
+// Beside names what the next slot holds after the change, empty for nothing.
+func (ch Change) Beside() string { return describe(Slot{Certificate: ch.next}) }
 
 // Changes returns what has to be sent so that both slots hold what they should:
 // the key that signs, and beside it the next one, else the one before until its

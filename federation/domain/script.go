@@ -34,6 +34,9 @@ func Script(action Action, cloud, tenant string, list []*Wanted) (string, error)
 	}
 	line("%s", connect)
 	for _, w := range list {
+		if !domain.MatchString(w.Domain) {
+			return "", fmt.Errorf("domain: %.60q is not a domain", w.Domain)
+		}
 		line("\n# %s", w.Domain)
 		line("$domain = %s", quotePS(w.Domain))
 		var err error
