@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 )
 
 // Protocol headers.
@@ -153,6 +154,24 @@ func appendValue(b []byte, v any) []byte {
 			return append(b, 0x53, byte(v))
 		}
 		return binary.BigEndian.AppendUint64(append(b, 0x80), v)
+	case int8:
+		return append(b, 0x51, byte(v))
+	case int16:
+		return append(b, 0x61, byte(v>>8), byte(v))
+	case int32:
+		return binary.BigEndian.AppendUint32(append(b, 0x71), uint32(v))
+	case int64:
+		return binary.BigEndian.AppendUint64(append(b, 0x81), uint64(v))
+	case float32:
+		return binary.BigEndian.AppendUint32(append(b, 0x72), math.Float32bits(v))
+	case float64:
+		return binary.BigEndian.AppendUint64(append(b, 0x82), math.Float64bits(v))
+	case Char:
+		return binary.BigEndian.AppendUint32(append(b, 0x73), uint32(v))
+	case Timestamp:
+		return binary.BigEndian.AppendUint64(append(b, 0x83), uint64(v))
+	case UUID:
+		return append(append(b, 0x98), v[:]...)
 	case string:
 		return appendSized(b, 0xa1, 0xb1, []byte(v))
 	case Symbol:

@@ -11,6 +11,9 @@ import (
 // Symbol is an AMQP symbol.
 type Symbol string
 
+// Char is an AMQP char, a UTF-32 code point.
+type Char uint32
+
 // UUID is an AMQP uuid.
 type UUID [16]byte
 
@@ -167,7 +170,7 @@ func (r *reader) fixed(code byte) (any, error) {
 	case 0x72:
 		return math.Float32frombits(uint32(n)), nil
 	case 0x73:
-		return rune(n), nil
+		return Char(n), nil
 	case 0x81:
 		return int64(n), nil
 	case 0x82:
