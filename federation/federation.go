@@ -112,6 +112,9 @@ type Answer struct {
 	Fields []Field
 	// TokenID, KeyID, NameID and Issuer describe the token for the audit record.
 	TokenID, KeyID, NameID, Issuer string
+	// Link is set for a party that signs people out server to server: the name by which
+	// it finds the session, and what tells sessions of one name apart.
+	Link, LinkLabel string
 	// Refusal is set when the fields hold no token but tell the party why there is
 	// none; it is the reason, for the audit record.
 	Refusal error

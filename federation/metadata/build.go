@@ -160,6 +160,9 @@ func (b *builder) identityProvider(role *SAML) {
 	if role.SingleLogoutPath != "" {
 		b.bindings("SingleLogoutService", role.SingleLogoutPath)
 	}
+	if role.BackLogoutPath != "" {
+		b.binding("SingleLogoutService", "SOAP", role.BackLogoutPath)
+	}
 	for _, format := range role.NameIDFormats {
 		b.Raw(`<NameIDFormat>`)
 		b.Text("NameIDFormat", format)

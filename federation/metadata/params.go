@@ -73,6 +73,8 @@ type SAML struct {
 	// SingleLogoutPath that there is no single logout.
 	SingleSignOnPath string
 	SingleLogoutPath string
+	// BackLogoutPath serves single logout by the SOAP binding; empty when it does not.
+	BackLogoutPath string
 	// EnhancedPath serves enhanced clients by the SOAP binding (SAML Profiles §4.2);
 	// empty when they are not served.
 	EnhancedPath string

@@ -104,10 +104,10 @@ func (e *Entity) Format(persistent bool) string {
 	return saml.FormatUnspecified
 }
 
-// logout chooses where the party hears of sign-outs: by redirect, since only that
-// reaches it when a sign-out began elsewhere, else by POST; nil when there is none.
+// logout chooses where the party hears of sign-outs: through the browser where it can,
+// else by SOAP; nil when there is none.
 func (e *Entity) logout() *saml.Logout {
-	for _, binding := range [...]string{saml.BindingRedirect, saml.BindingPost} {
+	for _, binding := range [...]string{saml.BindingRedirect, saml.BindingPost, saml.BindingSOAP} {
 		for _, l := range e.Logout {
 			if l.Binding == binding {
 				return &saml.Logout{URL: l.URL, ResponseURL: l.ResponseURL, Binding: binding}

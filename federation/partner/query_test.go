@@ -238,6 +238,7 @@ func TestManyAtOnceAskOnce(t *testing.T) {
 		for range 40 {
 			go func() { errs <- d.find(wiki) }()
 		}
+		synctest.Wait() // one of them asks; who comes now waits
 		gone, cancel := context.WithCancel(context.Background())
 		left := make(chan error, 1)
 		go func() { left <- d.query.Find(gone, client, wiki) }()

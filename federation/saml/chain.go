@@ -126,6 +126,7 @@ func (h *Handler) chain(ctx context.Context, parties []string, sub *federation.S
 // forward makes the next visit, or ends the chain.
 func (h *Handler) forward(w http.ResponseWriter, r *http.Request, c *chain) error {
 	rs := h.cfg.Responder
+	h.back(r.Context(), c)
 	for len(c.Next) > 0 {
 		v := c.Next[0]
 		p := rs.Parties().ByKey(v.Key)

@@ -65,8 +65,9 @@
 //     Parties that did not confirm, cannot be told, or speak WS-Federation, which
 //     confirms nothing, make the answer PartialLogout.
 //
-//   - The SOAP binding of sign-outs is not served: no index leads from a party's identifiers to a
-//     session without the browser.
+//   - A party whose logout binding is SOAP is told, and signs people out, server to
+//     server: its name for a person leads to their sessions (package session, Links).
+//     Its requests and its answers are signed, or they count for nothing.
 //
 // Short names used in comments, besides those of package federation: SAML Bindings
 // 2.0, SAML Profiles 2.0 (OASIS), and XML-ENC, W3C XML Encryption 1.1.

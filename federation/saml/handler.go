@@ -56,6 +56,8 @@ type Config struct {
 	// Party finds a party of whichever protocol by its key, nil when there is none.
 	// Required.
 	Party func(key string) *federation.RelyingParty
+	// Back signs people out server to server. Its zero value does not.
+	Back BackChannel
 	// SessionCookie is the cookie without which a cross-site POST is sent round once.
 	// Required.
 	SessionCookie string

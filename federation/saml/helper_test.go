@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -528,3 +529,5 @@ func decoded(t testing.TB, ans *federation.Answer, name string) string {
 }
 
 func base64Of(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+func base36(t time.Time) string { return strconv.FormatInt(t.Unix(), 36) }

@@ -18,6 +18,7 @@ const initiatedPath = "/adfs/ls/idpinitiatedsignon.aspx"
 // of the dispatcher of /adfs/ls/.
 func (h *Handler) Routes(r *web.Router) {
 	r.Handle(web.Route{Name: "idpinitiated", Path: initiatedPath, Methods: []string{http.MethodGet}, Handler: h.initiate})
+	r.Handle(web.Route{Name: routeLogout, Path: LogoutPath, Methods: []string{http.MethodPost}, Body: MaxSOAP, Faults: true, Handler: h.serveLogout})
 }
 
 // initiate signs a person in to a party that has asked for nothing. Whoever sends

@@ -21,7 +21,8 @@ import (
 type Logout struct {
 	// URL takes requests, ResponseURL answers; empty means URL.
 	URL, ResponseURL string
-	// Binding is [BindingRedirect] (also when empty) or [BindingPost].
+	// Binding is [BindingRedirect] (also when empty), [BindingPost], or [BindingSOAP]
+	// for a party that needs no browser for it.
 	Binding string
 }
 
@@ -37,6 +38,7 @@ type logoutRequest struct {
 	head
 	value, format, nameQualifier, spNameQualifier string
 	notOnOrAfter                                  time.Time
+	indexes                                       []string
 }
 
 // readLogout reads what a head left.
@@ -58,7 +60,8 @@ func readLogout(h *head, e *etree.Element) (*logoutRequest, error) {
 	q.format, _ = xmlsec.Attr(id, "Format")
 	q.nameQualifier, _ = xmlsec.Attr(id, "NameQualifier")
 	q.spNameQualifier, _ = xmlsec.Attr(id, "SPNameQualifier")
-	return q, nil
+	q.indexes, err = indexesOf(e)
+	return q, err
 }
 
 // logout serves a LogoutRequest of a party. It must be signed whatever the party's
@@ -70,6 +73,8 @@ func (h *Handler) logout(w http.ResponseWriter, r *http.Request, e *envelope) er
 		return h.refused(r, p, err)
 	case p.Logout == nil:
 		return h.refused(r, p, bad(p, "the party has no address for answers to its sign-outs"))
+	case p.Logout.Binding == BindingSOAP:
+		return h.refused(r, p, bad(p, "the party signs people out by SOAP and not by the browser"))
 	}
 	q, err := readLogout(head, root)
 	if err != nil {

@@ -11,6 +11,7 @@ const (
 	BindingPost     = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST"
 	BindingRedirect = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
 	BindingArtifact = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Artifact"
+	BindingSOAP     = "urn:oasis:names:tc:SAML:2.0:bindings:SOAP"
 	BindingPAOS     = "urn:oasis:names:tc:SAML:2.0:bindings:PAOS"
 )
 

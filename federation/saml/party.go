@@ -168,7 +168,7 @@ func (r *Registry) add(p *Party) (errs []error) {
 		if err := errors.Join(checkURL(l.URL), checkURL(l.answerTo())); err != nil {
 			bad("sign-out address: %w", err)
 		}
-		if l.Binding != "" && l.Binding != BindingRedirect && l.Binding != BindingPost {
+		if l.Binding != "" && l.Binding != BindingRedirect && l.Binding != BindingPost && l.Binding != BindingSOAP {
 			bad("sign-out binding %q is not served", l.Binding)
 		}
 		if len(p.Certificates) == 0 {

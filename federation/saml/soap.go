@@ -127,7 +127,7 @@ type Pages struct {
 
 // Error implements [web.ErrorPage].
 func (p Pages) Error(w http.ResponseWriter, r *http.Request, info *web.Info, e *federation.Error) {
-	if info.Route != routeECP {
+	if info.Route != routeECP && info.Route != routeLogout {
 		p.Next.Error(w, r, info, e)
 		return
 	}

@@ -30,8 +30,8 @@ func sessionIndex(id session.ID) string {
 }
 
 // answer makes the token, has it recorded, and hands it over.
-func (f *Flow) answer(w http.ResponseWriter, r *http.Request, req *federation.SignInRequest, sub *federation.Subject) error {
-	page, err := f.issue(w, r, req, sub)
+func (f *Flow) answer(w http.ResponseWriter, r *http.Request, req *federation.SignInRequest, sub *federation.Subject, id session.ID) error {
+	page, err := f.issue(w, r, req, sub, id)
 	switch {
 	case errors.Is(err, federation.ErrUsed):
 		return f.used(w, r, &transaction{req: *req})
@@ -44,7 +44,7 @@ func (f *Flow) answer(w http.ResponseWriter, r *http.Request, req *federation.Si
 
 // issue returns the hand-over page of a token whose audit record was taken. On
 // error no token may leave.
-func (f *Flow) issue(w http.ResponseWriter, r *http.Request, req *federation.SignInRequest, sub *federation.Subject) (*pages.HandOver, error) {
+func (f *Flow) issue(w http.ResponseWriter, r *http.Request, req *federation.SignInRequest, sub *federation.Subject, id session.ID) (*pages.HandOver, error) {
 	ctx := r.Context()
 	count := func(result string) { f.metrics.tokens.WithLabelValues(req.Protocol, req.Party.Key, result).Inc() }
 	if !f.passLoop(w, r, req.Party.Key) {
@@ -86,7 +86,20 @@ func (f *Flow) issue(w http.ResponseWriter, r *http.Request, req *federation.Sig
 		return nil, fmt.Errorf("signin: no token without its audit record: %w", err)
 	}
 	count("issued")
+	f.link(ctx, id, ans)
 	return page, nil
+}
+
+// link lets the party of an answer find the session without the browser. A party
+// that cannot is one that misses a sign-out.
+func (f *Flow) link(ctx context.Context, id session.ID, ans *federation.Answer) {
+	links, ok := f.cfg.Sessions.(session.Links)
+	if ans.Link == "" || id.IsZero() || !ok {
+		return
+	}
+	if err := links.Link(ctx, id, ans.Link, ans.LinkLabel); err != nil {
+		f.storeDown(ctx, "link", err)
+	}
 }
 
 // Hand posts an answer without a token to a party: a refusal that the protocol

@@ -46,7 +46,7 @@ func (f *Flow) Begin(w http.ResponseWriter, r *http.Request, req *federation.Sig
 		return f.page(w, r, req, pages.SignIn{Fresh: s != nil})
 	}
 	f.metrics.sessions.WithLabelValues("used").Inc()
-	return f.answer(w, r, req, f.subject(r, s))
+	return f.answer(w, r, req, f.subject(r, s), s.id)
 }
 
 // subject is the person of a live session in this request.

@@ -34,7 +34,7 @@ func (f *Flow) begin(ctx context.Context, sub *federation.Subject) (session.ID, 
 // answerNew issues the token of a new session, replaces the browser's old session
 // by it, and hands the token over.
 func (f *Flow) answerNew(w http.ResponseWriter, r *http.Request, t *transaction, sub *federation.Subject, id session.ID, s *session.Session) error {
-	page, err := f.issue(w, r, &t.req, sub)
+	page, err := f.issue(w, r, &t.req, sub, id)
 	if err != nil {
 		return err
 	}
@@ -117,13 +117,18 @@ func (f *Flow) person(ctx context.Context, was *over) *federation.Subject {
 	if was.session == nil {
 		return nil
 	}
-	acc, err := f.cfg.Accounts.Account(ctx, was.session.Domain, was.session.Account, was.session.AuthenticatedAt.Add(-attemptTime))
+	return f.PersonOf(ctx, was.session, sessionIndex(was.id))
+}
+
+// PersonOf returns who has or had a session, with the public name of the session,
+// nil when the directory does not say.
+func (f *Flow) PersonOf(ctx context.Context, s *session.Session, index string) *federation.Subject {
+	acc, err := f.cfg.Accounts.Account(ctx, s.Domain, s.Account, s.AuthenticatedAt.Add(-attemptTime))
 	if err != nil || acc == nil {
 		return nil
 	}
 	return &federation.Subject{
-		Account: acc, Method: was.session.Method, AuthenticatedAt: was.session.AuthenticatedAt,
-		SessionStarted: was.session.StartedAt, SessionIndex: sessionIndex(was.id),
+		Account: acc, Method: s.Method, AuthenticatedAt: s.AuthenticatedAt, SessionStarted: s.StartedAt, SessionIndex: index,
 	}
 }
 

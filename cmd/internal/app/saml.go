@@ -1,9 +1,11 @@
 package app
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"sallyport/authn/seal"
 	"sallyport/authn/session"
@@ -76,8 +78,11 @@ func samlParty(rp config.RelyingParty) (*saml.Party, error) {
 	}
 	if l := s.Logout; l.URL != "" {
 		p.Logout = &saml.Logout{URL: l.URL, ResponseURL: l.ResponseURL, Binding: saml.BindingRedirect}
-		if l.Binding == "post" {
+		switch l.Binding {
+		case "post":
 			p.Logout.Binding = saml.BindingPost
+		case "soap":
+			p.Logout.Binding = saml.BindingSOAP
 		}
 	}
 	for _, a := range s.ACS {
@@ -124,8 +129,13 @@ func (a *App) samlHandler(r *saml.Responder, masters [][]byte) (web.Handler, err
 	if err != nil {
 		return nil, err
 	}
+	links, ok := a.sessions.(session.Links)
+	if !ok {
+		return nil, fmt.Errorf("sessions.store: %T keeps no links", a.sessions)
+	}
 	h, err := saml.New(saml.Config{
 		URL: a.cfg.PublicURL + metadata.DefaultPassivePath, Issuers: func() []string { return a.live.Load().samlIssuers },
+		Back:      saml.BackChannel{URL: a.cfg.PublicURL + saml.LogoutPath, Links: links, Person: a.flow.PersonOf, Client: backChannel()},
 		Responder: r, Flow: a.flow, Seal: box, Party: a.party, SessionCookie: signin.SessionCookie,
 		Audit: a.audit, Logger: a.log, Registerer: a.registry, Now: a.now,
 	})
@@ -139,6 +149,16 @@ func (a *App) samlHandler(r *saml.Responder, masters [][]byte) (web.Handler, err
 		}
 		return h.Serve(w, r)
 	}, nil
+}
+
+// backChannel sends sign-outs to parties. Addresses come from the registry only, and
+// no party leads it elsewhere.
+func backChannel() *http.Client {
+	return &http.Client{
+		Timeout:       10 * time.Second,
+		Transport:     &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, Proxy: http.ProxyFromEnvironment, MaxConnsPerHost: 8},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 // buildEnhanced makes the endpoint of enhanced clients. It is routed whatever the
@@ -175,7 +195,7 @@ func samlMetadata(p metadata.Params, cfg *config.Config) metadata.Params {
 	}
 	for _, rp := range cfg.RelyingParties {
 		if rp.SAML.Logout.URL != "" || rp.UsesMetadata() {
-			p.SAML.SingleLogoutPath = metadata.DefaultPassivePath
+			p.SAML.SingleLogoutPath, p.SAML.BackLogoutPath = metadata.DefaultPassivePath, saml.LogoutPath
 		}
 	}
 	return p

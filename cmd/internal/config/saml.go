@@ -85,7 +85,8 @@ type SAMLLogout struct {
 	// ResponseURL takes answers. Default: URL.
 	ResponseURL string `yaml:"response_url"`
 	// Binding is redirect or post: how the browser carries requests and answers there.
-	// Default redirect.
+	// It is soap for a party that is told, and signs people out, server to server; our
+	// end is /adfs/services/saml/logout. Default redirect.
 	Binding string `yaml:"binding"`
 }
 
@@ -237,7 +238,7 @@ func validateLogout(p *problems, key string, s SAMLParty, metadata bool) {
 	if msg := replyURL(l.ResponseURL); l.ResponseURL != "" && msg != "" {
 		p.add(key+".logout.response_url", "%s", msg)
 	}
-	choice(p, key+".logout.binding", l.Binding, []string{"redirect", "post"})
+	choice(p, key+".logout.binding", l.Binding, []string{"redirect", "post", "soap"})
 	if s.RequestCertificatesFile == "" && !metadata {
 		p.add(key+".request_certificates_file", "is missing: sign-outs are signed, and are verified with these certificates")
 	}

@@ -1,0 +1,272 @@
+package saml_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"sallyport/authn"
+	"sallyport/authn/audit"
+	"sallyport/authn/session"
+	"sallyport/federation"
+	"sallyport/federation/saml"
+	"sallyport/federation/web"
+)
+
+const logoutAddress = "https://sts.contoso.test/adfs/services/saml/logout"
+
+// backRig has a party that signs people out by SOAP, and another that is told so.
+type backRig struct {
+	*walker
+	store *session.Memory
+	edge  *web.Edge
+	asked []string               // LogoutRequests to the parties' own endpoint
+	reply func(id string) string // what the party answers
+}
+
+func newBack(t *testing.T) *backRig {
+	t.Helper()
+	g := &backRig{}
+	wiki := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		g.asked = append(g.asked, string(body))
+		e := tree(t, string(body)).FindElement("./Body/LogoutRequest")
+		if e == nil {
+			t.Errorf("no LogoutRequest: %s", body)
+			return
+		}
+		_, _ = io.WriteString(w, g.reply(e.SelectAttrValue("ID", "")))
+	}))
+	t.Cleanup(wiki.Close)
+	g.walker = newWalker(t, func(p []*saml.Party) {
+		withTwo(t)(p)
+		p[1].Logout = &saml.Logout{URL: slo, Binding: saml.BindingSOAP}
+		p[0].Logout = &saml.Logout{URL: wiki.URL + "/slo", Binding: saml.BindingSOAP}
+	})
+	g.reply = func(id string) string {
+		return envelope(signedXML(t, keyOf(t, "wiki", 2048), logoutAnswer("https://wiki.fabrikam.test/sp", id, "Success", "")))
+	}
+	g.store = session.NewMemory(session.Config{Now: g.clock})
+	t.Cleanup(g.store.Close)
+	var err error
+	g.handler, err = saml.New(saml.Config{URL: address, Issuers: func() []string { return []string{issuer} }, Responder: g.responder,
+		Flow: g, Seal: sealer(t), Party: func(key string) *federation.RelyingParty { return g.registry.RelyingParty(key) }, SessionCookie: cookie, Audit: g, Now: g.clock,
+		Back: saml.BackChannel{URL: logoutAddress, Links: g.store, Client: wiki.Client(),
+			Person: func(_ context.Context, s *session.Session, index string) *federation.Subject {
+				return &federation.Subject{Account: alice(), Method: s.Method, AuthenticatedAt: s.AuthenticatedAt, SessionStarted: s.StartedAt, SessionIndex: index}
+			}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.edge, err = web.New(web.Config{Trust: web.Trust{Hosts: []string{"sts.contoso.test"}},
+		Pages: saml.Pages{Realm: "sts", Next: errorPage(func(e *federation.Error) { t.Errorf("a page for people: %v", e) })}}, g.handler)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// signIn makes a session that the signer can find, and returns it with what the
+// signer knows of it.
+func (g *backRig) signIn(t *testing.T, parties ...string) (id session.ID, nameID, index string) {
+	t.Helper()
+	id, err := g.store.Create(t.Context(), &session.Session{Account: alice().ID, Domain: alice().Domain, Method: authn.MethodPassword, AuthenticatedAt: g.clock()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range append([]string{"saml:signer"}, parties...) {
+		if _, err := g.store.Use(t.Context(), id, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	serialNumber++
+	index = strings.Repeat("0", 31) + string(rune('a'+serialNumber%26))
+	req := &federation.SignInRequest{Protocol: "saml", Party: g.registry.RelyingParty("signer"), Realm: signer, ReplyTo: "https://sp.fabrikam.test/acs", Extra: "\x00" + "zzzz\x00" + saml.FormatPersistent + "\x00\x00\x00"}
+	req.Extra = strings.Replace(req.Extra, "zzzz", base36(g.clock()), 1)
+	ans, err := g.responder.Respond(t.Context(), req, &federation.Subject{Account: alice(), Method: authn.MethodPassword, AuthenticatedAt: g.clock(), SessionStarted: g.clock(), SessionIndex: index})
+	if err != nil || ans.Link == "" {
+		t.Fatalf("the answer names no link: %v", err)
+	}
+	if err := g.store.Link(t.Context(), id, ans.Link, ans.LinkLabel); err != nil {
+		t.Fatal(err)
+	}
+	return id, ans.NameID, index
+}
+
+var serialNumber int
+
+func (g *backRig) send(t *testing.T, body string) *httptest.ResponseRecorder {
+	t.Helper()
+	w := httptest.NewRecorder()
+	g.edge.ServeHTTP(w, httptest.NewRequest(http.MethodPost, logoutAddress, strings.NewReader(body)))
+	return w
+}
+
+// soapLogout is a signed LogoutRequest of the signer in an envelope.
+func soapLogout(t *testing.T, nameID string, indexes ...string) string {
+	doc := logoutRequest(nameElement(nameID, `Format="`+saml.FormatPersistent+`"`), "")
+	doc = strings.Replace(doc, address, logoutAddress, 1)
+	list := ""
+	for _, i := range indexes {
+		list += "<samlp:SessionIndex>" + i + "</samlp:SessionIndex>"
+	}
+	doc = strings.Replace(doc, "<samlp:SessionIndex>0123456789abcdef0123456789abcdef</samlp:SessionIndex>", list, 1)
+	return envelope(signedXML(t, keyOf(t, "party", 2048), doc))
+}
+
+func (g *backRig) alive(t *testing.T, id session.ID) bool {
+	t.Helper()
+	_, err := g.store.Peek(t.Context(), id)
+	return err == nil
+}
+
+func TestPartySignsOutBySOAP(t *testing.T) {
+	g := newBack(t)
+	one, name, index := g.signIn(t)
+	two, _, _ := g.signIn(t)
+	w := g.send(t, soapLogout(t, name, index))
+	if w.Code != http.StatusOK {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	res := tree(t, w.Body.String()).FindElement("./Body/LogoutResponse")
+	if res == nil || codes(res) != "Success" {
+		t.Fatalf("answer: %s", w.Body)
+	}
+	goodSignature(t, g.rig, res)
+	if g.alive(t, one) || !g.alive(t, two) {
+		t.Errorf("the session named lives %v, another one %v", g.alive(t, one), g.alive(t, two))
+	}
+	if e := g.events[len(g.events)-1]; e.Code != audit.SessionEnded || e.Party != signer {
+		t.Errorf("audit: %+v", e)
+	}
+	three, _, _ := g.signIn(t)
+	if w := g.send(t, soapLogout(t, name)); w.Code != http.StatusOK || g.alive(t, two) || g.alive(t, three) {
+		t.Errorf("without an index not all sessions ended: %d %s", w.Code, w.Body)
+	}
+	if w := g.send(t, soapLogout(t, name)); codes(tree(t, w.Body.String()).FindElement("./Body/LogoutResponse")) != "Success" {
+		t.Errorf("nobody signed in: %s", w.Body)
+	}
+}
+
+func TestSOAPSignOutTellsTheOtherParties(t *testing.T) {
+	for name, c := range map[string]struct {
+		parties []string
+		reply   func(*backRig) func(string) string
+		want    string
+		asked   int
+	}{
+		"another by SOAP": {[]string{"saml:wiki"}, nil, "Success", 1},
+		"one that refuses": {[]string{"saml:wiki"}, func(g *backRig) func(string) string {
+			return func(id string) string {
+				return envelope(signedXML(t, keyOf(t, "wiki", 2048), logoutAnswer(wiki, id, "Responder", "")))
+			}
+		}, "Success PartialLogout", 1},
+		"an answer by a stranger": {[]string{"saml:wiki"}, func(g *backRig) func(string) string {
+			return func(id string) string {
+				return envelope(signedXML(t, keyOf(t, "stranger", 2048), logoutAnswer(wiki, id, "Success", "")))
+			}
+		}, "Success PartialLogout", 1},
+		"an unsigned answer": {[]string{"saml:wiki"}, func(g *backRig) func(string) string {
+			return func(id string) string { return envelope(logoutAnswer(wiki, id, "Success", "")) }
+		}, "Success PartialLogout", 1},
+		"an answer to another request": {[]string{"saml:wiki"}, func(g *backRig) func(string) string {
+			return func(string) string {
+				return envelope(signedXML(t, keyOf(t, "wiki", 2048), logoutAnswer(wiki, "_other", "Success", "")))
+			}
+		}, "Success PartialLogout", 1},
+		"no envelope":            {[]string{"saml:wiki"}, func(g *backRig) func(string) string { return func(string) string { return "ok" } }, "Success PartialLogout", 1},
+		"one that needs frames":  {[]string{"wsfed:party"}, nil, "Success PartialLogout", 0},
+		"one without an address": {[]string{"saml:microsoft365"}, nil, "Success PartialLogout", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newBack(t)
+			if c.reply != nil {
+				g.reply = c.reply(g)
+			}
+			_, id, index := g.signIn(t, c.parties...)
+			w := g.send(t, soapLogout(t, id, index))
+			if got := codes(tree(t, w.Body.String()).FindElement("./Body/LogoutResponse")); got != c.want || len(g.asked) != c.asked {
+				t.Errorf("%s after %d requests, want %s after %d", got, len(g.asked), c.want, c.asked)
+			}
+			for _, body := range g.asked {
+				e := tree(t, body).FindElement("./Body/LogoutRequest")
+				goodSignature(t, g.rig, e)
+				if e.FindElement("./NameID").Text() != "alice@contoso.test" || e.FindElement("./SessionIndex").Text() != index {
+					t.Errorf("wiki is asked: %s", body)
+				}
+			}
+		})
+	}
+}
+
+// TestS09_ForcedLogoutBySOAP: only the party itself ends sessions, only its own, and
+// once.
+func TestS09_ForcedLogoutBySOAP(t *testing.T) {
+	for name, change := range map[string]func(good string) string{
+		"unsigned":           func(s string) string { return cut(s, "<ds:Signature", "</ds:Signature>") },
+		"another name":       func(s string) string { return strings.Replace(s, "</saml:NameID>", "x</saml:NameID>", 1) },
+		"another issuer":     func(s string) string { return strings.Replace(s, signer, wiki, 1) },
+		"for somewhere else": func(s string) string { return strings.Replace(s, logoutAddress, address, 1) },
+		"no envelope":        func(s string) string { return tail(s) },
+		"must be understood": func(s string) string {
+			return strings.Replace(s, "<S:Body>", `<S:Header><x xmlns="urn:x" S:mustUnderstand="1"/></S:Header><S:Body>`, 1)
+		},
+		"a sign-in":           func(string) string { return envelope(requestOf(signer, "", "")) },
+		"beside another body": func(s string) string { return strings.Replace(s, "<S:Body>", "<S:Body><x/>", 1) },
+	} {
+		g := newBack(t)
+		id, nameID, index := g.signIn(t)
+		if w := g.send(t, change(soapLogout(t, nameID, index))); w.Code != http.StatusInternalServerError || !g.alive(t, id) {
+			t.Errorf("%s: %d, the session lives %v", name, w.Code, g.alive(t, id))
+		}
+	}
+	g := newBack(t)
+	_, nameID, index := g.signIn(t)
+	body := soapLogout(t, nameID, index)
+	if w := g.send(t, body); w.Code != http.StatusOK {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	again, _, _ := g.signIn(t)
+	if w := g.send(t, body); w.Code == http.StatusOK || !g.alive(t, again) {
+		t.Errorf("replay: %d", w.Code)
+	}
+	g.now = g.now.Add(time.Hour)
+	if w := g.send(t, soapLogout(t, nameID)); w.Code == http.StatusOK || !g.alive(t, again) {
+		t.Errorf("stale: %d", w.Code)
+	}
+	// A party that is registered for the browser does not sign out by SOAP.
+	g = newBack(t)
+	id, nameID, index := g.signIn(t)
+	g.registry.ByKey("signer").Logout.Binding = saml.BindingRedirect
+	if w := g.send(t, soapLogout(t, nameID, index)); w.Code == http.StatusOK || !g.alive(t, id) {
+		t.Errorf("not registered for SOAP: %d", w.Code)
+	}
+}
+
+// A sign-out in the browser tells parties with SOAP on the way.
+func TestSignOutTellsPartiesBySOAP(t *testing.T) {
+	g := newBack(t)
+	g.others = []string{"saml:wiki", "wsfed:party"}
+	if _, err := g.leave(&federation.SignOut{Protocol: "wsfed"}); err != nil {
+		t.Fatal(err)
+	}
+	if g.signedOut == nil || !slices.Equal(g.signedOut.Ended, []string{"Wiki"}) || len(g.asked) != 1 || len(g.cookies) != 0 {
+		t.Errorf("%+v after %d requests", g.signedOut, len(g.asked))
+	}
+}
+
+// cut takes out what stands from first to last, both included.
+func cut(s, first, last string) string {
+	a, b := strings.Index(s, first), strings.Index(s, last)
+	return s[:a] + s[b+len(last):]
+}
+
+// tail is what stands in the body of an envelope.
+func tail(s string) string {
+	return strings.TrimSuffix(s[strings.Index(s, "<S:Body>")+len("<S:Body>"):], "</S:Body></S:Envelope>")
+}
