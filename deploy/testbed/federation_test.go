@@ -37,13 +37,16 @@ func startFederation(t *testing.T) *federation {
 	}
 	g := startGatewayWith(t, l, 2, parties.String())
 	p := newPerson(t, l)
-	idp := p.open("https://sts.contoso.test/FederationMetadata/2007-06/FederationMetadata.xml")
-	if idp.status != http.StatusOK {
-		t.Fatalf("metadata: status %d\n%s", idp.status, idp.body)
-	}
-	keep(t, l, "idp-metadata.xml", idp.body)
-	if err := os.WriteFile(filepath.Join(l.SAMLDir, "idp.xml"), []byte(idp.body), 0o644); err != nil {
-		t.Fatal(err)
+	// Shibboleth validates what it reads, as its shipped settings do.
+	for name, file := range map[string]string{"FederationMetadata": "idp.xml", "SAMLMetadata": "idp-saml.xml"} {
+		pg := p.open("https://sts.contoso.test/FederationMetadata/2007-06/" + name + ".xml")
+		if pg.status != http.StatusOK {
+			t.Fatalf("%s: status %d\n%s", name, pg.status, pg.body)
+		}
+		keep(t, l, file, pg.body)
+		if err := os.WriteFile(filepath.Join(l.SAMLDir, file), []byte(pg.body), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, sp := range providers {
 		t.Cleanup(func() { sp.keepLogs(t, l) })

@@ -76,6 +76,20 @@ relying_parties:
     identifiers: ["urn:contoso:testbed:party"]
     reply_urls: ["https://party.contoso.test/callback"]
     start_url: https://party.contoso.test/
+  - key: portal
+    name: Testbed portal
+    protocol: wsfed
+    identifiers: ["urn:contoso:testbed:portal"]
+    reply_urls: ["https://party.contoso.test/portal/callback"]
+    token_type: saml20
+    access: {allow_groups: ['CONTOSO\Testbed staff']}
+    claims:
+      - {type: upn, attribute: userPrincipalName, case: upper}
+      - {type: emailaddress, attribute: mail}
+      - {type: role, groups: [{group: 'CONTOSO\Testbed staff', value: "<staff> & more"}]}
+      - type: "http://schemas.contoso.test/claims/tenant"
+        constant: "42"
+        when: {member_of: ['CONTOSO\Zugriff (a)']}
 {{.Parties}}saml:
   persistent_id_secret_file: {{.Dir}}/session-secret
 signin_page:

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/pem"
+	"html"
 	"net/http"
 	"net/url"
 	"os"
@@ -159,6 +160,56 @@ func TestForeignRelyingPartyAcceptsTheToken(t *testing.T) {
 				t.Errorf("the relying party accepts a changed token: %d", refused.status)
 			}
 		})
+	}
+}
+
+// The second party at the foreign relying party has claim rules, a token of SAML 2.0
+// and a group whose members may sign in there.
+func TestForeignRelyingPartyWithClaimRules(t *testing.T) {
+	l := lab.Require(t)
+	startGateway(t, l, 1)
+	const (
+		upn    = `"http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn": "`
+		role   = `"http://schemas.microsoft.com/ws/2008/06/identity/claims/role": "<staff> & more"`
+		tenant = `"http://schemas.contoso.test/claims/tenant": "42"`
+	)
+	for _, tc := range []struct {
+		sam       string
+		has, lack []string
+	}{
+		{"alice", []string{upn + `ALICE@CONTOSO.TEST"`, "alice.andersson@contoso.test", role}, []string{tenant}},
+		{"jmueller (ext)", []string{upn + `J.O'MUELLER@CONTOSO.TEST"`, "j.o'mueller@contoso.test", role, tenant}, nil},
+	} {
+		t.Run(tc.sam, func(t *testing.T) {
+			u, p := l.BySAM(t, tc.sam), newPerson(t, l)
+			arrived := p.submit(p.signIn(p.open("https://party.contoso.test/portal/"), u.UPN, u.Password), nil)
+			text := html.UnescapeString(arrived.body)
+			if arrived.status != http.StatusOK || !strings.Contains(text, "<h1>Signed in</h1>") {
+				t.Fatalf("the relying party says %d:\n%s", arrived.status, text)
+			}
+			claims, _, _ := strings.Cut(text, `"wresult"`)
+			for _, want := range tc.has {
+				if !strings.Contains(claims, want) {
+					t.Errorf("the party has no %s:\n%s", want, claims)
+				}
+			}
+			for _, not := range tc.lack {
+				if strings.Contains(claims, not) {
+					t.Errorf("the party has %s:\n%s", not, claims)
+				}
+			}
+		})
+	}
+	u, p := l.User(t, "never-expires"), newPerson(t, l)
+	if pg := p.signIn(p.open("https://party.contoso.test/portal/"), u.UPN, u.Password); pg.hasToken() || pg.status != http.StatusForbidden {
+		t.Errorf("who is in no allowed group gets status %d", pg.status)
+	}
+	// What is issued for one party does not open the other.
+	u, p = l.BySAM(t, "alice"), newPerson(t, l)
+	over := p.signIn(p.open("https://party.contoso.test/portal/"), u.UPN, u.Password)
+	over.form.action = "https://party.contoso.test/callback"
+	if pg := p.submit(over, nil); pg.status != http.StatusForbidden {
+		t.Errorf("the other party takes the token: %d", pg.status)
 	}
 }
 

@@ -51,8 +51,8 @@ type Lab struct {
 	GatewayAddrs []string
 	// PartyAddr is the foreign relying party: party.contoso.test, host:port.
 	PartyAddr string
-	// SAMLDir holds keys and settings of the foreign SAML 2.0 parties; each reads
-	// idp.xml there when it starts.
+	// SAMLDir holds keys and settings of the foreign SAML 2.0 parties; each reads our
+	// metadata there when it starts: idp.xml, Shibboleth idp-saml.xml.
 	SAMLDir string
 	// SAMLAddrs are their addresses by name, host:port: mellon, shibboleth,
 	// simplesamlphp and pysaml2, each at https://NAME.contoso.test.

@@ -1,7 +1,7 @@
-// A relying party that nobody here wrote: passport-wsfed-saml2 behind a few
-// lines of HTTP. It learns the signing certificates from the published
-// federation metadata, starts a sign-in at "/", judges the token that comes back
-// to "/callback", and shows what it made of it as JSON in a page.
+// Relying parties that nobody here wrote: passport-wsfed-saml2 behind a few
+// lines of HTTP, twice. Each learns the signing certificates from the published
+// federation metadata, starts a sign-in at "/" or "/portal/", judges the token that
+// comes back to "callback" there, and shows what it made of it as JSON in a page.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import https from 'node:https';
@@ -10,8 +10,11 @@ import { createRequire } from 'node:module';
 const require = createRequire(import.meta.url);
 const { Strategy } = require('passport-wsfed-saml2');
 
-const realm = 'urn:contoso:testbed:party';
 const origin = 'https://party.contoso.test';
+const parties = {
+  '/': 'urn:contoso:testbed:party',
+  '/portal/': 'urn:contoso:testbed:portal',
+};
 const sts = 'https://sts.contoso.test';
 const maxBody = 256 * 1024;
 
@@ -35,13 +38,14 @@ async function thumbprints() {
 }
 
 // judge hands the posted form to the strategy and returns the profile.
-async function judge(form) {
+async function judge(form, base) {
   const strategy = new Strategy({
-    realm,
+    realm: parties[base],
     identityProviderUrl: `${sts}/adfs/ls/`,
     thumbprints: await thumbprints(),
-    path: '/callback',
-    wreply: `${origin}/callback`,
+    path: `${base}callback`,
+    wreply: `${origin}${base}callback`,
+    recipientUrl: `${origin}${base}callback`, // of a SAML 2.0 token
   }, (profile, done) => done(null, profile));
   return new Promise((resolve, reject) => {
     Object.assign(strategy, {
@@ -61,8 +65,8 @@ function page(res, status, title, detail) {
     `<body><main><h1>${escape(title)}</h1><pre id="detail">${escape(detail)}</pre></main></body></html>`);
 }
 
-function signIn(res, url) {
-  const query = new URLSearchParams({ wa: 'wsignin1.0', wtrealm: realm, wreply: `${origin}/callback` });
+function signIn(res, url, base) {
+  const query = new URLSearchParams({ wa: 'wsignin1.0', wtrealm: parties[base], wreply: `${origin}${base}callback` });
   query.set('wctx', url.searchParams.get('wctx') ?? 'rm=0&id=passive&ru=%2f%3fa%3d1%26b%3d2');
   for (const name of ['wfresh', 'wauth', 'whr', 'username']) {
     if (url.searchParams.has(name)) query.set(name, url.searchParams.get(name));
@@ -71,7 +75,7 @@ function signIn(res, url) {
   res.end();
 }
 
-async function callback(req, res) {
+async function callback(req, res, base) {
   let body = '';
   for await (const chunk of req) {
     body += chunk;
@@ -79,7 +83,7 @@ async function callback(req, res) {
   }
   const form = Object.fromEntries(new URLSearchParams(body));
   try {
-    const profile = await judge(form);
+    const profile = await judge(form, base);
     page(res, 200, 'Signed in', JSON.stringify({ profile, wctx: form.wctx, wresult: form.wresult }, null, 1));
   } catch (err) {
     page(res, 403, 'Token refused', String(err.message));
@@ -89,7 +93,9 @@ async function callback(req, res) {
 https.createServer({ cert: readFileSync(process.env.PARTY_CERT), key: readFileSync(process.env.PARTY_KEY) }, (req, res) => {
   const url = new URL(req.url, origin);
   if (url.searchParams.get('wa') === 'wsignoutcleanup1.0') return page(res, 200, 'Signed out here', '');
-  if (req.method === 'POST' && url.pathname === '/callback') return callback(req, res);
-  if (req.method === 'GET' && url.pathname === '/') return signIn(res, url);
+  for (const base of Object.keys(parties)) {
+    if (req.method === 'POST' && url.pathname === `${base}callback`) return callback(req, res, base);
+    if (req.method === 'GET' && url.pathname === base) return signIn(res, url, base);
+  }
   return page(res, 404, 'Nothing here', '');
 }).listen(443, process.env.PARTY_ADDRESS);

@@ -41,7 +41,7 @@ make_saml() {
   done
   sp_key "$saml/shibboleth" sp-encryption
   dir=$saml/shibboleth
-  sed -e "s,@DIR@,$dir,g" -e "s,@IDP@,$saml/idp.xml,g" "$here/saml/shibboleth2.xml" >"$dir/shibboleth2.xml"
+  sed -e "s,@DIR@,$dir,g" -e "s,@IDP@,$saml/idp-saml.xml,g" "$here/saml/shibboleth2.xml" >"$dir/shibboleth2.xml"
   cp "$here/saml/attribute-map.xml" "$dir/"
   sed "s,@LOG@,$dir/run/native.log," "$here/saml/logger" >"$dir/native.logger"
   sed "s,@LOG@,$dir/run/shibd.log," "$here/saml/logger" >"$dir/shibd.logger"
