@@ -183,6 +183,7 @@ func (a *App) Start(ctx context.Context) error {
 	a.spawn(func() { a.revocations.Run(run) })
 	if a.manager != nil {
 		a.spawn(func() { a.manager.Run(run) })
+		a.spawn(func() { a.watchSigning(run) })
 	}
 	if a.tls != nil {
 		a.spawn(func() { a.tls.Watch(run, 10*time.Second, a.tlsChanged) })

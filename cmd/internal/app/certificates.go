@@ -2,11 +2,14 @@ package app
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"sallyport/certs"
 	"sallyport/cmd/internal/telemetry"
 )
 
@@ -19,8 +22,9 @@ func (a *App) certificateHealth(context.Context) telemetry.Report {
 	bad := func(format string, args ...any) telemetry.Report {
 		return telemetry.Report{State: telemetry.Degraded, Reason: fmt.Sprintf(format, args...)}
 	}
+	// With a life cycle, the check "signing" knows more than a date.
 	key := a.keys.Current()
-	if left := key.Certificate.NotAfter.Sub(a.now()); left < warnBefore {
+	if left := key.Certificate.NotAfter.Sub(a.now()); left < warnBefore && a.manager == nil {
 		return bad("the token-signing certificate %s ends in %d days; Microsoft 365 must know its successor before", key.ID, days(left))
 	}
 	if a.tls == nil {
@@ -35,6 +39,11 @@ func (a *App) certificateHealth(context.Context) telemetry.Report {
 	if left := a.tls.NotAfter().Sub(a.now()); left < warnBefore {
 		return bad("the listener's certificate ends in %d days", days(left))
 	}
+	for _, r := range a.ldapRoots() {
+		if left := r.NotAfter.Sub(a.now()); left < warnBefore {
+			return bad("the root certificate %s of directory.ca_file ends in %d days", r.Subject, days(left))
+		}
+	}
 	return telemetry.Report{State: telemetry.OK}
 }
 
@@ -46,8 +55,19 @@ type certificateCollector struct{ a *App }
 var certificateDays = prometheus.NewDesc("sallyport_certificate_days_left",
 	"Days until a certificate ends.", []string{"use", "thumbprint"}, nil)
 
+var (
+	keyState = prometheus.NewDesc("sallyport_signing_key_state",
+		"Always 1; the labels say where each token-signing key stands.", []string{"thumbprint", "state"}, nil)
+	keyAlarm = prometheus.NewDesc("sallyport_signing_alarm",
+		"1 when an admin must act for the token-signing keys, else 0; see sallyport certs list.", nil, nil)
+)
+
 // Describe implements [prometheus.Collector].
-func (c *certificateCollector) Describe(ch chan<- *prometheus.Desc) { ch <- certificateDays }
+func (c *certificateCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- certificateDays
+	ch <- keyState
+	ch <- keyAlarm
+}
 
 // Collect implements [prometheus.Collector].
 func (c *certificateCollector) Collect(ch chan<- prometheus.Metric) {
@@ -61,5 +81,59 @@ func (c *certificateCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	if c.a.tls != nil {
 		ch <- prometheus.MustNewConstMetric(certificateDays, prometheus.GaugeValue, left(c.a.tls.NotAfter()), "listener", c.a.tls.Thumbprint())
+	}
+	for _, r := range c.a.ldapRoots() {
+		ch <- prometheus.MustNewConstMetric(certificateDays, prometheus.GaugeValue, left(r.NotAfter), "ldap_ca", certs.Thumbprint(r))
+	}
+	if c.a.manager == nil {
+		return
+	}
+	status := c.a.manager.Status()
+	alarm := 0.0
+	if status.Alarm != "" || status.Lacking != "" {
+		alarm = 1
+	}
+	ch <- prometheus.MustNewConstMetric(keyAlarm, prometheus.GaugeValue, alarm)
+	for _, e := range status.Ledger.Entries {
+		ch <- prometheus.MustNewConstMetric(keyState, prometheus.GaugeValue, 1, e.ID, string(e.State))
+	}
+}
+
+// ldapRoots are the roots of directory.ca_file, none when the system's are used.
+func (a *App) ldapRoots() []*x509.Certificate {
+	data, err := readFile(a.live.Load().settings.Directory.CAFile)
+	if err != nil {
+		return nil // a reload says so
+	}
+	seen := map[string]bool{}
+	var roots []*x509.Certificate
+	for {
+		var block *pem.Block
+		if block, data = pem.Decode(data); block == nil {
+			return roots
+		}
+		if c, err := x509.ParseCertificate(block.Bytes); err == nil && !seen[string(c.Raw)] {
+			seen[string(c.Raw)] = true
+			roots = append(roots, c)
+		}
+	}
+}
+
+// watchSigning logs, once a day at least, why an admin must act for the keys.
+func (a *App) watchSigning(ctx context.Context) {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	last := ""
+	for {
+		if s := a.manager.Status(); s.Alarm != last { // the text counts the days
+			if last = s.Alarm; last != "" {
+				a.log.Error("ALARM: signing keys", "alarm", last)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
 	}
 }
