@@ -49,6 +49,8 @@ type Config struct {
 	WSTrustTellExpired bool `yaml:"wstrust_tell_expired"`
 	// SAML is what the SAML 2.0 parties among them share.
 	SAML SAML `yaml:"saml"`
+	// MetadataQuery finds further SAML 2.0 parties when they are needed. Default: off.
+	MetadataQuery MetadataQuery `yaml:"metadata_query"`
 	// SigninPage is the look and the words of the pages.
 	SigninPage SigninPage `yaml:"signin_page"`
 	// Audit says where the audit trail goes.

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
+	"strings"
+	"unicode"
 )
 
 // UsesMetadata reports whether the party is set up from its metadata.
@@ -99,6 +102,10 @@ func (c *Config) checkMetadataFiles(check func(key string, err error)) {
 		_, err = rp.MetadataRoots()
 		check(k+".metadata_ca_file", err)
 	}
+	_, err := c.QueryCertificates()
+	check("metadata_query.certificate_file", err)
+	_, err = c.QueryRoots()
+	check("metadata_query.ca_file", err)
 	if c.SAML.MetadataDir != "" {
 		check("saml.metadata_dir", ownDirectory(c.SAML.MetadataDir))
 	}
@@ -125,4 +132,67 @@ func (rp *RelyingParty) metadataWarnings(p *problems, key string) {
 	if rp.MetadataUnsigned {
 		p.add(key+".metadata_unsigned", "whoever can answer at %s, or make a certificate for its name, decides where tokens of this party go; ask the party for signed metadata, or keep a copy as metadata_file", rp.MetadataURL)
 	}
+}
+
+// validateQuery checks the section metadata_query.
+func (c *Config) validateQuery(p *problems) {
+	const key = "metadata_query"
+	q := c.MetadataQuery
+	if reflect.DeepEqual(q, MetadataQuery{}) {
+		return
+	}
+	if q.URL == "" {
+		p.add(key+".url", "is missing: write the base address of the metadata query service")
+		return
+	}
+	if msg := httpsURL(q.URL); msg != "" {
+		p.add(key+".url", "%s", msg)
+	}
+	if q.CertificateFile == "" {
+		p.add(key+".certificate_file", "is missing: name the certificate that the service signs its answers with")
+	}
+	if len(q.Access.AllowGroups) == 0 {
+		p.add(key+".access.allow_groups", "is missing: say who may sign in at parties that nobody here has looked at, for example ['DOMAIN\\Staff']")
+	}
+	if q.MaxParties > 10000 {
+		p.add(key+".max_parties", "%d is above 10000", q.MaxParties)
+	}
+	if c.SAML.MetadataDir == "" {
+		p.add("saml.metadata_dir", "is missing: name a directory for the last good copies of metadata, for example /var/lib/sallyport/metadata")
+	}
+	c.validateRules(p, key, c.Found())
+}
+
+// QueryCertificates returns the certificates of metadata_query.certificate_file.
+func (c *Config) QueryCertificates() ([]*x509.Certificate, error) {
+	return certificates(c.MetadataQuery.CertificateFile)
+}
+
+// QueryRoots returns what the metadata query service is verified against, nil for the
+// system's roots.
+func (c *Config) QueryRoots() (*x509.CertPool, error) { return certificatePool(c.MetadataQuery.CAFile) }
+
+// partyIdentifier returns what is wrong with a party's identifier. An entityID should
+// be an absolute URI, and those of well-known parties are not.
+func partyIdentifier(protocol, id string) string {
+	if protocol != "saml" {
+		return identifier(id)
+	}
+	switch {
+	case len(id) > 1024 || strings.ContainsFunc(id, unicode.IsSpace):
+		return quote(id) + " is longer than 1024 bytes or holds white space: write the entityID exactly as the metadata has it"
+	case strings.Contains(id, "*"):
+		return "has a wildcard, which would trust every name: list the names"
+	}
+	return ""
+}
+
+// ownIssuer reports whether id is a name of this service.
+func (c *Config) ownIssuer(id string) bool {
+	for _, d := range c.Microsoft365.Domains {
+		if d.Issuer == id {
+			return true
+		}
+	}
+	return id == c.Issuer
 }

@@ -37,6 +37,63 @@ func (s SAML) PersistentIDSecret() ([]byte, error) {
 	return ref.Key()
 }
 
+// MetadataQuery finds SAML 2.0 parties that are not in these settings, by asking a
+// metadata query service (MDQ) for one entity when its first request comes. Whoever
+// the service vouches for can then ask for tokens, for the people whom access lets in
+// and with the claims that stand here.
+type MetadataQuery struct {
+	// URL is the service's base address, to which /entities/ and the entityID are
+	// added. Default: nobody is asked, and unknown parties are refused.
+	URL string `yaml:"url"`
+	// Hashed asks by the SHA-1 of the entityID instead of the entityID. Default false.
+	Hashed bool `yaml:"hashed"`
+	// CertificateFile holds the certificates (PEM) of which one must have signed each
+	// answer. Required with url.
+	CertificateFile string `yaml:"certificate_file"`
+	// CAFile holds the roots (PEM) for the service's own certificate. Default: the
+	// system's.
+	CAFile string `yaml:"ca_file"`
+	// Private lets url lead to an address inside. Default false.
+	Private bool `yaml:"private"`
+	// MaxParties is the greatest number of parties that are kept. Default 100.
+	MaxParties int `yaml:"max_parties"`
+	// Access is who may sign in at parties that were found this way; allow_groups is
+	// required with url.
+	Access Access `yaml:"access"`
+	// Claims are the rules for all of them. Default: UPN, name (DOMAIN\name) and
+	// primary SID.
+	Claims []ClaimRule `yaml:"claims"`
+}
+
+// Found is the template of parties that are found by queries, nil when nobody is
+// asked.
+func (c *Config) Found() *RelyingParty {
+	q := c.MetadataQuery
+	if q.URL == "" {
+		return nil
+	}
+	return &RelyingParty{
+		Key: FoundKey, Protocol: "saml", TokenType: "saml20", TokenLifetime: Default().Microsoft365.TokenLifetime,
+		SAML: SAMLParty{Sign: "both", Encrypt: "auto"}, Claims: q.Claims, Access: q.Access,
+	}
+}
+
+// Parties are all further parties that have rules: those of the settings, and the
+// template of those that are found.
+func (c *Config) Parties() []*RelyingParty {
+	var list []*RelyingParty
+	for i := range c.RelyingParties {
+		list = append(list, &c.RelyingParties[i])
+	}
+	if found := c.Found(); found != nil {
+		list = append(list, found)
+	}
+	return list
+}
+
+// FoundKey names the rules of parties that are found by queries.
+const FoundKey = "mdq"
+
 // SAMLParty is what a party with protocol: saml has of its own.
 type SAMLParty struct {
 	// ACS are the party's assertion consumer services, the only addresses that an
@@ -272,5 +329,5 @@ func (c *Config) UsesSAML() bool {
 			return true
 		}
 	}
-	return false
+	return c.MetadataQuery.URL != ""
 }

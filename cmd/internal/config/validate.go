@@ -18,11 +18,12 @@ func (c *Config) validate(p *problems) {
 	c.validateSigning(p)
 	c.validateLockout(p)
 	c.validateParties(p)
+	c.validateQuery(p)
 	c.validateActive(p)
 	c.validatePage(p)
 	c.validateAudit(p)
 	c.validateOps(p)
-	if len(c.Microsoft365.Domains) == 0 && len(c.RelyingParties) == 0 {
+	if len(c.Microsoft365.Domains) == 0 && len(c.RelyingParties) == 0 && c.MetadataQuery.URL == "" {
 		p.add("microsoft365.domains", "there is nobody to sign in for: name a federated domain here or a party under relying_parties")
 	}
 }
@@ -230,8 +231,11 @@ func (c *Config) validateParties(p *problems) {
 		c.validateRules(p, key, &rp)
 		for j, id := range rp.Identifiers {
 			k := at(key+".identifiers", j)
-			if msg := identifier(id); msg != "" {
+			if msg := partyIdentifier(rp.Protocol, id); msg != "" {
 				p.add(k, "%s", msg)
+			}
+			if rp.Protocol == "saml" && c.ownIssuer(id) {
+				p.add(k, "%s is this service's own name: write the party's", quote(id))
 			}
 			if owner, ok := seen[id]; ok {
 				p.add(k, "%s already names %s: an identifier leads to one party", quote(id), owner)
