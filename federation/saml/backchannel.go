@@ -71,8 +71,8 @@ func (h *Handler) serveLogout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return h.refused(r, p, asFault(p, err))
 	}
-	if p.Logout == nil || p.Logout.Binding != BindingSOAP {
-		return h.refused(r, p, soapFault(p, "Client", "the party is not registered for sign-outs by SOAP"))
+	if p.Logout == nil {
+		return h.refused(r, p, soapFault(p, "Client", "the party is not registered for sign-outs"))
 	}
 	top, second, err := h.endLinked(r, p, head, root)
 	if err != nil {

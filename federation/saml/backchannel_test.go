@@ -239,12 +239,23 @@ func TestS09_ForcedLogoutBySOAP(t *testing.T) {
 	if w := g.send(t, soapLogout(t, nameID)); w.Code == http.StatusOK || !g.alive(t, again) {
 		t.Errorf("stale: %d", w.Code)
 	}
-	// A party that is registered for the browser does not sign out by SOAP.
+	// A party that is not registered for sign-outs signs nobody out.
 	g = newBack(t)
 	id, nameID, index := g.signIn(t)
-	g.registry.ByKey("signer").Logout.Binding = saml.BindingRedirect
+	g.registry.ByKey("signer").Logout = nil
 	if w := g.send(t, soapLogout(t, nameID, index)); w.Code == http.StatusOK || !g.alive(t, id) {
-		t.Errorf("not registered for SOAP: %d", w.Code)
+		t.Errorf("not registered for sign-outs: %d", w.Code)
+	}
+}
+
+// The metadata names the SOAP binding to everybody, so a party that hears of
+// sign-outs through the browser may use it for its own.
+func TestPartyOfTheBrowserSignsOutBySOAP(t *testing.T) {
+	g := newBack(t)
+	g.registry.ByKey("signer").Logout.Binding = saml.BindingRedirect
+	id, nameID, index := g.signIn(t)
+	if w := g.send(t, soapLogout(t, nameID, index)); w.Code != http.StatusOK || g.alive(t, id) {
+		t.Errorf("%d %s, the session lives %v", w.Code, w.Body, g.alive(t, id))
 	}
 }
 

@@ -121,7 +121,9 @@ func (r *Responder) answer(ctx context.Context, p *Party, req *federation.SignIn
 	}
 	out := post(req.ReplyTo, m.message, req)
 	out.TokenID, out.KeyID, out.NameID, out.Issuer = m.assertion.ID, m.keyID, m.assertion.NameID, m.assertion.Issuer
-	if p.Logout != nil && p.Logout.Binding == BindingSOAP {
+	// Whatever the party's own binding: parties that offer the browser may still sign
+	// people out server to server, as pysaml2 does when metadata lets it.
+	if p.Logout != nil {
 		out.Link, out.LinkLabel = linkName(p.Key, m.assertion.NameID), m.assertion.SessionIndex
 	}
 	return out, nil
