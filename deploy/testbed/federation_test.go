@@ -151,6 +151,42 @@ func TestForeignServiceProviders(t *testing.T) {
 			t.Run("logout begun by the party", func(t *testing.T) { f.logout(t, sp) })
 		})
 	}
+	t.Run("logout begun here", func(t *testing.T) { f.logoutOfAll(t, "https://sts.contoso.test/adfs/ls/?wa=wsignout1.0") })
+	t.Run("logout begun by one of four", func(t *testing.T) { f.logoutOfAll(t, providers[0].url(providers[0].logout)) })
+}
+
+// logoutOfAll signs somebody in at all parties and ends it at the address.
+func (f *federation) logoutOfAll(t *testing.T, address string) {
+	p := newPerson(t, f.lab)
+	u := f.lab.BySAM(t, "alice")
+	for _, sp := range providers {
+		p.submit(sp.signsIn(p, u), nil)
+		if !sp.knows(p) {
+			t.Fatalf("no session at %s", sp.name)
+		}
+	}
+	pg := p.handOver(p.open(address))
+	for _, sp := range providers {
+		if sp.knows(p) {
+			t.Errorf("the session at %s lives on after %s", sp.name, pg.url)
+		}
+	}
+	if pg.status != http.StatusOK {
+		t.Errorf("the logout ends at %s, status %d\n%s", pg.url, pg.status, pg.body)
+	}
+	keep(t, f.lab, "signed-out.html", pg.body)
+}
+
+// handOver posts every form with a message, as a script would.
+func (p *person) handOver(pg *page) *page {
+	p.t.Helper()
+	for range 16 {
+		if pg.message("SAMLResponse") == "" && pg.message("SAMLRequest") == "" {
+			break
+		}
+		pg = p.submit(pg, nil)
+	}
+	return pg
 }
 
 func (f *federation) signIn(t *testing.T, sp provider) {
@@ -213,13 +249,7 @@ func (f *federation) logout(t *testing.T, sp provider) {
 	if !sp.knows(p) {
 		t.Fatal("no session to end")
 	}
-	pg := p.open(sp.url(sp.logout))
-	for range 4 {
-		if pg.message("SAMLResponse") == "" && pg.message("SAMLRequest") == "" {
-			break
-		}
-		pg = p.submit(pg, nil)
-	}
+	pg := p.handOver(p.open(sp.url(sp.logout)))
 	if !strings.Contains(pg.body, sp.signedOut) || pg.url.Host != sp.name+".contoso.test" {
 		t.Errorf("the logout ends at %s, status %d\n%s", pg.url, pg.status, pg.body)
 	}

@@ -66,8 +66,8 @@
 //     confirms nothing, make the answer PartialLogout.
 //
 //   - A party whose logout binding is SOAP is told server to server, and any party
-//     with logout may sign people out so, as the metadata says it to all of them: its
-//     name for a person leads to their sessions (package session, Links).
+//     with logout may sign people out so, as metadata that names the binding says it
+//     to all of them: its name for a person leads to their sessions (package session, Links).
 //     Its requests and its answers are signed, or they count for nothing.
 //
 // Short names used in comments, besides those of package federation: SAML Bindings

@@ -195,7 +195,12 @@ func samlMetadata(p metadata.Params, cfg *config.Config) metadata.Params {
 	}
 	for _, rp := range cfg.RelyingParties {
 		if rp.SAML.Logout.URL != "" || rp.UsesMetadata() {
-			p.SAML.SingleLogoutPath, p.SAML.BackLogoutPath = metadata.DefaultPassivePath, saml.LogoutPath
+			p.SAML.SingleLogoutPath = metadata.DefaultPassivePath
+		}
+		// Only when somebody uses it: pysaml2 takes SOAP first wherever it is named, and
+		// cannot verify a signed answer by SOAP, whose prefixes it rewrites.
+		if rp.SAML.Logout.Binding == "soap" {
+			p.SAML.BackLogoutPath = saml.LogoutPath
 		}
 	}
 	return p

@@ -21,7 +21,7 @@ import sys
 import traceback
 import urllib.parse
 
-from saml2 import BINDING_HTTP_POST, BINDING_HTTP_REDIRECT, BINDING_SOAP
+from saml2 import BINDING_HTTP_POST, BINDING_HTTP_REDIRECT
 from saml2.client import Saml2Client
 from saml2.config import SPConfig
 from saml2.metadata import create_metadata_string
@@ -43,8 +43,7 @@ SETTINGS = {
     "service": {"sp": {
         "endpoints": {
             "assertion_consumer_service": [(BASE + "/acs", BINDING_HTTP_POST)],
-            "single_logout_service": [(BASE + "/slo", BINDING_HTTP_REDIRECT), (BASE + "/slo", BINDING_HTTP_POST),
-                                      (BASE + "/slo/soap", BINDING_SOAP)],
+            "single_logout_service": [(BASE + "/slo", BINDING_HTTP_REDIRECT), (BASE + "/slo", BINDING_HTTP_POST)],
         },
         "authn_requests_signed": True,
         "logout_requests_signed": True,
@@ -100,30 +99,30 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if length > 1 << 20:
             return self.answer(413, "too much")
         raw = self.rfile.read(length).decode()
-        self.handle_message({} if self.path == "/slo/soap" else dict(urllib.parse.parse_qsl(raw, keep_blank_values=True)), raw)
+        self.handle_message(dict(urllib.parse.parse_qsl(raw, keep_blank_values=True)))
 
-    def handle_message(self, form, raw=""):
+    def handle_message(self, form):
         url = urllib.parse.urlsplit(self.path)
         query = dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True))
         try:
             name = {"/secret/": self.secret, "/session": self.session, "/logout": self.logout, "/acs": self.acs,
-                    "/slo": self.slo, "/slo/soap": self.soap, "/metadata": self.publish}.get(url.path)
+                    "/slo": self.slo, "/metadata": self.publish}.get(url.path)
             if name is None:
                 return self.answer(404 if url.path != "/" else 200, "Signed out here" if url.path == "/" else "nothing here")
-            name(query, form, raw)
+            name(query, form)
         except StatusError as e:
             self.answer(403, "%s: %s" % (type(e).__name__, e))
         except Exception as e:  # the page says what the library says
             traceback.print_exc()
             self.answer(403, "%s: %s" % (type(e).__name__, e))
 
-    def publish(self, query, form, raw):
+    def publish(self, query, form):
         self.answer(200, self.party.metadata, "application/samlmetadata+xml")
 
-    def session(self, query, form, raw):
+    def session(self, query, form):
         self.answer(200, "session" if self.cookie() in self.party.sessions else "no session")
 
-    def secret(self, query, form, raw):
+    def secret(self, query, form):
         known = self.party.sessions.get(self.cookie())
         if known:
             return self.answer(200, json.dumps({"nameID": known["name_id"].text, "format": known["name_id"].format,
@@ -134,7 +133,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.party.outstanding[request] = "/secret/"
         self.relay(info)
 
-    def acs(self, query, form, raw):
+    def acs(self, query, form):
         answer = self.party.client.parse_authn_request_response(form["SAMLResponse"], BINDING_HTTP_POST, self.party.outstanding)
         if form.get("RelayState") != "/secret/?a=1&b=%2f":
             raise ValueError("RelayState came back as %r" % form.get("RelayState"))
@@ -145,11 +144,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.party.sessions[cookie] = info
         self.answer(303, "", headers=[("Location", "/secret/"), ("Set-Cookie", "sp=%s; Path=/; Secure; HttpOnly; SameSite=None" % cookie)])
 
-    def logout(self, query, form, raw):
+    def logout(self, query, form):
         known = self.party.sessions[self.cookie()]
-        for _, (binding, info) in self.party.client.global_logout(known["name_id"]).items():
-            return self.relay(info)
-        raise ValueError("the identity provider cannot be told")
+        ((_, info),) = self.party.client.global_logout(known["name_id"]).values()
+        self.relay(info)
 
     def end(self, name_id):
         gone = [c for c, s in self.party.sessions.items() if s["name_id"].text == name_id.text]
@@ -157,7 +155,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             del self.party.sessions[cookie]
         return bool(gone)
 
-    def slo(self, query, form, raw):
+    def slo(self, query, form):
         message = {**query, **form}
         binding = BINDING_HTTP_POST if form else BINDING_HTTP_REDIRECT
         client = self.party.client
@@ -172,19 +170,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         known = self.party.sessions.get(self.cookie())
         if known is None:
             return self.answer(403, "a request for sign-out without a session")
-        wish = {"signature": message.get("Signature"), "sigalg": message.get("SigAlg")} if binding == BINDING_HTTP_REDIRECT else {}
         info = client.handle_logout_request(message["SAMLRequest"], known["name_id"], binding, sign=True,
-                                            relay_state=message.get("RelayState", ""), **wish)
+                                            relay_state=message.get("RelayState", ""))
         self.end(known["name_id"])
         self.relay(info)
-
-    def soap(self, query, form, raw):
-        client = self.party.client
-        request = client.parse_logout_request(raw, BINDING_SOAP)
-        self.end(request.message.name_id)
-        answer = client.create_logout_response(request.message, [BINDING_SOAP], sign=True)
-        info = client.apply_binding(BINDING_SOAP, str(answer), "", "", response=True)
-        self.answer(200, info["data"], "text/xml")
 
 
 class Server(http.server.ThreadingHTTPServer):

@@ -51,8 +51,8 @@ house() { "${house_command[@]}" "$@"; }
 
 dc_names() {
   printf 'nameserver %s\nsearch %s\n' "$dc1_addr" "$realm" >"$work/resolv.conf"
-  printf '127.0.0.1 localhost\n%s dc1.%s dc1\n%s dc2.%s dc2\n' \
-    "$dc1_addr" "$realm" "$dc2_addr" "$realm" >"$work/hosts"
+  printf '127.0.0.1 localhost\n%s dc1.%s dc1\n%s dc2.%s dc2\n%s sts.contoso.test\n' \
+    "$dc1_addr" "$realm" "$dc2_addr" "$realm" "$proxy_addr" >"$work/hosts"
   cat >"$work/krb5.conf" <<CONF
 [libdefaults]
 default_realm = ${realm^^}

@@ -75,6 +75,6 @@ start_shibd() {
 shibd_ready() { [ -S "$saml/shibboleth/run/shibd.sock" ]; }
 
 start_pysaml2() {
-  ADDRESS=$(saml_addr pysaml2) DIR=$saml/pysaml2 PKI=$work/pki IDP=$saml/idp.xml \
-    launch pysaml2 /usr/bin/python3 "$here/saml/pysaml2.py"
+  ADDRESS=$(saml_addr pysaml2) DIR=$saml/pysaml2 PKI=$work/pki IDP=$saml/idp.xml REQUESTS_CA_BUNDLE=$work/pki/ca.pem \
+    launch pysaml2 "${house_command[@]}" /usr/bin/python3 "$here/saml/pysaml2.py"
 }
