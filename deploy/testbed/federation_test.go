@@ -32,7 +32,7 @@ func startFederation(t *testing.T) *federation {
 	var parties strings.Builder
 	for _, sp := range providers {
 		if sp.hand != "" {
-			parties.WriteString(sp.entry(t, l, strings.TrimPrefix(sp.hand, "\n")))
+			parties.WriteString(sp.byHand(l))
 		}
 	}
 	g := startGatewayWith(t, l, 2, parties.String())
@@ -60,8 +60,14 @@ func startFederation(t *testing.T) *federation {
 		keep(t, l, sp.name+".xml", published.body)
 		file := filepath.Join(g.dir, "partners", sp.name+".xml")
 		write(t, file, []byte(published.body))
+		suggested, err := exec.Command(g.binary, "rp", "add", file, "--key", sp.name).Output()
+		if err != nil {
+			t.Fatalf("rp add %s: %v", sp.name, err)
+		}
+		keep(t, l, sp.name+".yaml", string(suggested))
 		if sp.hand == "" {
-			parties.WriteString(sp.entry(t, l, "    metadata_file: "+file))
+			parties.Write(suggested)
+			parties.WriteString(wishes)
 		}
 	}
 	g.parties = parties.String()

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"text/template"
 
 	"sallyport/deploy/testbed/lab"
 )
@@ -89,27 +88,19 @@ var providers = []provider{
 	},
 }
 
-// entry is one party's part of the settings.
-var entry = template.Must(template.New("entry").Parse(`  - key: {{.Name}}
-    name: {{.Name}}
-    protocol: saml
-    identifiers: ["{{.ID}}"]
-    access: {allow_groups: ['CONTOSO\Testbed staff']}
+// wishes are the rules of every party.
+const wishes = `    access: {allow_groups: ['CONTOSO\Testbed staff']}
     claims:
       - {type: upn, attribute: userPrincipalName}
       - {type: "urn:oid:0.9.2342.19200300.100.1.3", attribute: mail}
       - {type: displayName, name_format: basic, attribute: displayName}
       - {type: role, groups: [{group: 'CONTOSO\Testbed staff', value: Zugriff <ja> & "nein"}]}
-`))
+`
 
-// entry is the party's part of the settings.
-func (sp provider) entry(t *testing.T, l *lab.Lab, how string) string {
-	t.Helper()
-	var text strings.Builder
-	if err := entry.Execute(&text, map[string]string{"Name": sp.name, "ID": sp.entityID}); err != nil {
-		t.Fatal(err)
-	}
-	return text.String() + strings.ReplaceAll(how, "{{.SAML}}", l.SAMLDir) + "\n"
+// byHand is the party's part of the settings by hand.
+func (sp provider) byHand(l *lab.Lab) string {
+	return "  - key: " + sp.name + "\n    name: " + sp.name + "\n    protocol: saml\n    identifiers: [\"" + sp.entityID + "\"]" +
+		strings.ReplaceAll(sp.hand, "{{.SAML}}", l.SAMLDir) + "\n" + wishes
 }
 
 func (sp provider) keepLogs(t *testing.T, l *lab.Lab) {
