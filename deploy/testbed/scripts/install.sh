@@ -29,6 +29,7 @@ packages() {
 /usr/sbin/shibd shibboleth-sp-utils
 /usr/share/simplesamlphp/www/module.php simplesamlphp
 /usr/lib/apache2/modules/libphp8.2.so libapache2-mod-php8.2
+/usr/lib/php/20220829/dom.so php8.2-xml
 /usr/lib/python3/dist-packages/saml2/__init__.py python3-pysaml2
 /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf fonts-dejavu-core
 /usr/bin/gcc gcc
