@@ -408,6 +408,10 @@ func TestC05_EmergencyReplacesBothSlotsAndEveryKey(t *testing.T) {
 	if _, err := f.hand().Import(t.Context(), old.Signer, old.Certificate); !errors.Is(err, certs.ErrRefused) {
 		t.Errorf("importing a stolen key: %v", err)
 	}
+	renewed := certificate(t, old.Signer, now, now.AddDate(1, 0, 0)) // the same key behind another certificate
+	if _, err := f.hand().Import(t.Context(), old.Signer, renewed); !errors.Is(err, certs.ErrRefused) || !strings.Contains(err.Error(), "stolen") {
+		t.Errorf("importing a stolen key under a new certificate: %v", err)
+	}
 	// The one that stands by waits for its time although it is known long since.
 	for range 100 {
 		f.clock.Pass(halfDay)
@@ -517,6 +521,32 @@ func TestTwoAdminsAtOnceMakeOneKey(t *testing.T) {
 	}
 	if n != 1 {
 		t.Errorf("%d staged keys", n)
+	}
+}
+
+func TestSwapLosesAgainstWhoeverWasFirst(t *testing.T) {
+	f := newFleet(t, "a")
+	l := f.ledger()
+	mine, theirs := *l, *l
+	mine.Version++
+	theirs.Version++
+	theirs.Tick = theirs.Tick.Add(time.Second)
+	s := certs.NewDirStore(f.dir)
+	s.BeforeStep(func(step string) error {
+		if step != "link" {
+			return nil
+		}
+		return certs.NewDirStore(f.dir).Swap(t.Context(), &theirs) // in the last moment
+	})
+	if err := s.Swap(t.Context(), &mine); !errors.Is(err, certs.ErrConflict) {
+		t.Errorf("%v", err)
+	}
+	if got := f.ledger(); !got.Tick.Equal(theirs.Tick) {
+		t.Error("the first one's ledger was replaced")
+	}
+	stale := *l // somebody who read long ago
+	if err := certs.NewDirStore(f.dir).Swap(t.Context(), &stale); !errors.Is(err, certs.ErrConflict) {
+		t.Errorf("an old version: %v", err)
 	}
 }
 
