@@ -45,6 +45,8 @@ type RelyingParty struct {
 	// FormActions are the origins that the hand-over page's CSP names; empty
 	// means the scheme source https: (see ui.md section 7).
 	FormActions []string
+	// Rules is the key of the party's claim rules; empty means Key.
+	Rules string
 }
 
 // SignInRequest is one protocol request in one shape. It is made by a protocol

@@ -251,7 +251,11 @@ func (e *Engine) expiry(a *token.Assertion, sub *federation.Subject) {
 // set.
 func (e *Engine) other(ctx context.Context, a *token.Assertion, rp *federation.RelyingParty, sub *federation.Subject, trace *[]Step) error {
 	acc := sub.Account
-	r := run{e: e, ctx: ctx, p: e.programs[rp.Key], sub: sub, acc: acc, trace: trace}
+	rules := rp.Rules
+	if rules == "" {
+		rules = rp.Key
+	}
+	r := run{e: e, ctx: ctx, p: e.programs[rules], sub: sub, acc: acc, trace: trace}
 	if r.p != nil {
 		if err := r.access(); err != nil {
 			return err

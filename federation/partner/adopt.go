@@ -45,8 +45,8 @@ func (k *Keeper) drop(s *source) {
 	delete(k.byKey, s.Key)
 }
 
-// adopted returns the valid entities that came by queries.
-func (k *Keeper) adopted() []*Entity {
+// Found returns the valid entities that came by queries.
+func (k *Keeper) Found() []*Entity {
 	var list []*Entity
 	for _, s := range k.all() {
 		if s.adopted {

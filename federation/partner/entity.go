@@ -65,6 +65,9 @@ type Encryption struct {
 	// Content is the content algorithm's URI, AES-GCM of 128 or 256 bits; Transport
 	// the key's, RSA-OAEP.
 	Content, Transport string
+	// Digest and Mask are what the transport's EncryptionMethod asks for, empty for
+	// what usually goes with it.
+	Digest, Mask string
 }
 
 // Attribute is a RequestedAttribute (SAML Metadata 2.0 §2.4.4.1.1).

@@ -15,6 +15,7 @@ import (
 	"github.com/beevik/etree"
 
 	"sallyport/federation/internal/xmlsec"
+	"sallyport/federation/saml"
 )
 
 // keys reads the KeyDescriptors of a role (SAML Metadata 2.0 §2.4.1.1). Without use
@@ -194,10 +195,14 @@ func encryption(k *etree.Element, c *x509.Certificate) (*Encryption, string) {
 		return nil, fmt.Sprintf("RSA of %d bits, at least 2048 are needed", key.N.BitLen())
 	}
 	var content, transport []string
+	methods := make(map[string]*etree.Element)
 	for _, m := range xmlsec.All(k, nsMetadata, "EncryptionMethod") {
 		switch a, _ := xmlsec.Attr(m, "Algorithm"); {
 		case a == encOAEP, a == encOAEP11, a == encPKCS1:
 			transport = append(transport, a)
+			if methods[a] == nil {
+				methods[a] = m
+			}
 		case strings.HasPrefix(a, encGCM), strings.HasPrefix(a, encCBC), a == encDES:
 			content = append(content, a)
 		}
@@ -217,5 +222,28 @@ func encryption(k *etree.Element, c *x509.Certificate) (*Encryption, string) {
 	default:
 		return nil, "the party lists no RSA-OAEP, and RSA 1.5 can be attacked by changing ciphertexts"
 	}
+	enc.wishes(methods[enc.Transport])
 	return enc, ""
+}
+
+// wishes reads digest and mask out of an EncryptionMethod (XML-ENC §5.5.2). Those
+// that are not offered are left out: a party that says nothing more gets what usually
+// goes with the transport.
+func (enc *Encryption) wishes(m *etree.Element) {
+	if m == nil {
+		return
+	}
+	if d, err := xmlsec.Optional(m, nsSignature, "DigestMethod"); err == nil && d != nil {
+		if a, _ := xmlsec.Attr(d, "Algorithm"); a == saml.DigestSHA1 || a == saml.DigestSHA256 {
+			enc.Digest = a
+		}
+	}
+	if enc.Transport != encOAEP11 {
+		return // its mask is fixed
+	}
+	if g, err := xmlsec.Optional(m, nsEncrypt11, "MGF"); err == nil && g != nil {
+		if a, _ := xmlsec.Attr(g, "Algorithm"); a == saml.MaskSHA1 || a == saml.MaskSHA256 {
+			enc.Mask = a
+		}
+	}
 }

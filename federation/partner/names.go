@@ -8,6 +8,7 @@ const (
 	nsUI        = "urn:oasis:names:tc:SAML:metadata:ui"
 	nsAttribute = "urn:oasis:names:tc:SAML:metadata:attribute"
 	nsRegister  = "urn:oasis:names:tc:SAML:metadata:rpi"
+	nsEncrypt11 = "http://www.w3.org/2009/xmlenc11#"
 	nsSignature = "http://www.w3.org/2000/09/xmldsig#"
 )
 

@@ -102,7 +102,7 @@ func QueryKey(id string) string { return queryPrefix + id }
 func QueriedEntity(key string) (id string, ok bool) { return strings.CutPrefix(key, queryPrefix) }
 
 // Entities returns the parties that were found and are valid now.
-func (q *Query) Entities() []*Entity { return q.cfg.Keeper.adopted() }
+func (q *Query) Entities() []*Entity { return q.cfg.Keeper.Found() }
 
 // Find asks for an entity that nobody has registered, for a request from client. The
 // zero client is this service itself, for which only the common bounds hold. A nil
@@ -167,7 +167,7 @@ func (q *Query) enter(client netip.Addr, id string) (mine bool, done <-chan stru
 	}
 	q.forget(now)
 	switch {
-	case len(q.cfg.Keeper.adopted())+len(q.flying) >= q.cfg.Most:
+	case len(q.cfg.Keeper.Found())+len(q.flying) >= q.cfg.Most:
 		return false, nil, fmt.Errorf("%w: %d parties are kept already", ErrTooMany, q.cfg.Most)
 	case len(q.refused) >= maxRemember || len(q.asked) >= maxRemember:
 		return false, nil, fmt.Errorf("%w: too many different ones", ErrTooMany)

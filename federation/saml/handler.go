@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -56,6 +57,9 @@ type Config struct {
 	// Party finds a party of whichever protocol by its key, nil when there is none.
 	// Required.
 	Party func(key string) *federation.RelyingParty
+	// Discover looks for a party that nobody has registered, by its entity id; a nil
+	// error says that the registry has it now. Nil: nobody is looked for.
+	Discover func(ctx context.Context, client netip.Addr, entity string) error
 	// Back signs people out server to server. Its zero value does not.
 	Back BackChannel
 	// SessionCookie is the cookie without which a cross-site POST is sent round once.
@@ -172,6 +176,14 @@ func (h *Handler) sender(ctx context.Context, e *envelope, sign bool) (*head, *P
 		return nil, nil, nil, federation.Refuse(federation.ProblemBadRequest, nil, err)
 	}
 	p := h.cfg.Responder.Parties().ByEntity(claimed.issuer)
+	if p == nil && h.cfg.Discover != nil {
+		if err = h.cfg.Discover(ctx, web.From(ctx).Client, claimed.issuer); err == nil {
+			p = h.cfg.Responder.Parties().ByEntity(claimed.issuer)
+		}
+	}
+	if err != nil {
+		return nil, nil, nil, federation.Refuse(federation.ProblemUnknownParty, nil, fmt.Errorf("saml: issuer %.300q is not registered and was not found: %w", claimed.issuer, err))
+	}
 	if p == nil {
 		return nil, nil, nil, federation.Refuse(federation.ProblemUnknownParty, nil, fmt.Errorf("saml: issuer %.300q is not registered", claimed.issuer))
 	}

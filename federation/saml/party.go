@@ -65,6 +65,8 @@ type Party struct {
 	// Encrypt is the certificate that assertions are encrypted to. Nil: they are
 	// not.
 	Encrypt *x509.Certificate
+	// Encryption is how they are encrypted then.
+	Encryption Encryption
 	// IgnoreContext answers requests as if they had no RequestedAuthnContext, for
 	// parties whose library asks for a class that nobody chose.
 	IgnoreContext bool
@@ -187,6 +189,9 @@ func (r *Registry) add(p *Party) (errs []error) {
 		if _, ok := p.Encrypt.PublicKey.(*rsa.PublicKey); !ok {
 			bad("the encryption certificate's key is not RSA")
 		} else if err := checkKey(p.Encrypt); err != nil {
+			bad("%w", err)
+		}
+		if _, err := p.Encryption.complete(); err != nil {
 			bad("%w", err)
 		}
 	}

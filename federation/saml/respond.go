@@ -122,7 +122,7 @@ func (r *Responder) answer(ctx context.Context, p *Party, req *federation.SignIn
 	out := post(req.ReplyTo, m.message, req)
 	out.TokenID, out.KeyID, out.NameID, out.Issuer = m.assertion.ID, m.keyID, m.assertion.NameID, m.assertion.Issuer
 	// Whatever the party's own binding: parties that offer the browser may still sign
-	// people out server to server, as pysaml2 does when metadata lets it.
+	// people out server to server where metadata names that.
 	if p.Logout != nil {
 		out.Link, out.LinkLabel = linkName(p.Key, m.assertion.NameID), m.assertion.SessionIndex
 	}
@@ -166,7 +166,7 @@ func (r *Responder) make(ctx context.Context, p *Party, req *federation.SignInRe
 		return nil, federation.Refuse(problem, req.Party, fmt.Errorf("saml: writing the token: %w", err))
 	}
 	if p.Encrypt != nil {
-		if assertion, err = encrypt(assertion, p.Encrypt); err != nil {
+		if assertion, err = encrypt(assertion, p.Encrypt, p.Encryption); err != nil {
 			return nil, fmt.Errorf("saml: encrypting the token: %w", err)
 		}
 	}

@@ -124,6 +124,7 @@ type App struct {
 type live struct {
 	settings *config.Config // those in force
 	keeper   *partner.Keeper
+	query    *partner.Query // nil: nobody is asked for unknown parties
 	parties  *wsfed.Registry
 	relying  []config.RelyingParty // what parties and claims were made from
 	pages    *pages.Set

@@ -150,6 +150,10 @@ func (a *App) buildLive(cfg *config.Config) (*live, error) {
 	if err != nil {
 		return nil, err
 	}
+	query, err := a.newQuery(cfg, keeper)
+	if err != nil {
+		return nil, err
+	}
 	set, err := a.buildPages(cfg)
 	if err != nil {
 		return nil, err
@@ -166,7 +170,7 @@ func (a *App) buildLive(cfg *config.Config) (*live, error) {
 	if err := a.publishMetadata(cfg, signer, published); err != nil {
 		return nil, err
 	}
-	return &live{settings: cfg, keeper: keeper, parties: parties, relying: cfg.RelyingParties, pages: set, claims: engine, signer: signer, active: activeOf(cfg), keyParties: SigningParties(cfg),
+	return &live{settings: cfg, keeper: keeper, query: query, parties: parties, relying: cfg.RelyingParties, pages: set, claims: engine, signer: signer, active: activeOf(cfg), keyParties: SigningParties(cfg),
 		saml: samlRegistry, samlIssuers: samlIssuers(cfg)}, nil
 }
 

@@ -2,7 +2,9 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 
 	"sallyport/cmd/internal/config"
@@ -86,6 +88,53 @@ func (a *App) newKeeper(cfg *config.Config) (*partner.Keeper, error) {
 		Changed: a.partnersChanged, Metrics: a.partners.metrics, Logger: a.log, Now: a.now,
 	})
 }
+
+// newQuery makes the query for parties that nobody has registered, nil when nobody is
+// asked.
+func (a *App) newQuery(cfg *config.Config, k *partner.Keeper) (*partner.Query, error) {
+	template := cfg.Found()
+	if template == nil {
+		return nil, nil
+	}
+	q := cfg.MetadataQuery
+	c := partner.QueryConfig{
+		URL: q.URL, Hashed: q.Hashed, Client: &partner.Client{AllowPrivate: q.Private}, Keeper: k,
+		Never: samlIssuers(cfg), Most: q.MaxParties, Now: a.now,
+		Check: func(e *partner.Entity) error {
+			p, err := foundParty(cfg, *template, e)
+			if err == nil {
+				_, err = saml.NewRegistry(p)
+			}
+			return err
+		},
+	}
+	var err error
+	if c.Certificates, err = cfg.QueryCertificates(); err != nil {
+		return nil, fmt.Errorf("metadata_query.certificate_file: %w", err)
+	}
+	if c.Client.Roots, err = cfg.QueryRoots(); err != nil {
+		return nil, fmt.Errorf("metadata_query.ca_file: %w", err)
+	}
+	return partner.NewQuery(c), nil
+}
+
+// discover looks for a party that nobody has registered. The zero client is this
+// service itself.
+func (a *App) discover(ctx context.Context, client netip.Addr, entity string) error {
+	l := a.live.Load()
+	if l.query == nil {
+		return errNotAsked
+	}
+	if err := l.query.Find(ctx, client, entity); err != nil {
+		return err
+	}
+	if a.live.Load().saml.ByEntity(entity) == nil {
+		a.partnersChanged()
+	}
+	return nil
+}
+
+var errNotAsked = errors.New("no metadata query service is asked")
 
 // watchPartners lets the keeper of the settings in force run, and ends the one
 // before.

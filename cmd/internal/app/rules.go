@@ -22,11 +22,11 @@ type needs struct {
 // needsOf collects the needs of the settings.
 func needsOf(cfg *config.Config) needs {
 	var n needs
-	for i := range cfg.RelyingParties {
-		rules := cfg.Rules(&cfg.RelyingParties[i])
+	for _, rp := range cfg.Parties() {
+		rules := cfg.Rules(rp)
 		attributes, groups := rules.Needs()
 		n.attributes = append(n.attributes, attributes...)
-		if cfg.RelyingParties[i].Protocol == "saml" {
+		if rp.Protocol == "saml" {
 			n.attributes = append(n.attributes, "mail") // a request may ask for it as the name identifier
 		}
 		n.groups = n.groups || groups
@@ -54,15 +54,16 @@ func (a *App) holdParties(cfg *config.Config) []string {
 	if needsOf(cfg).within(needsOf(a.cfg)) {
 		return nil
 	}
-	cfg.RelyingParties = a.live.Load().relying
-	return []string{"relying_parties (their rules read attributes or groups that were not read before)"}
+	l := a.live.Load()
+	cfg.RelyingParties, cfg.MetadataQuery = l.relying, l.settings.MetadataQuery
+	return []string{"relying_parties and metadata_query (their rules read attributes or groups that were not read before)"}
 }
 
 // partyRules are the rules of all further parties by key.
 func partyRules(cfg *config.Config) map[string]claims.Rules {
 	rules := make(map[string]claims.Rules, len(cfg.RelyingParties))
-	for i := range cfg.RelyingParties {
-		rules[cfg.RelyingParties[i].Key] = cfg.Rules(&cfg.RelyingParties[i])
+	for _, rp := range cfg.Parties() {
+		rules[rp.Key] = cfg.Rules(rp)
 	}
 	return rules
 }
@@ -72,12 +73,12 @@ func partyRules(cfg *config.Config) map[string]claims.Rules {
 func NamedGroups(cfg *config.Config) []claims.NamedGroup {
 	seen := map[string]bool{}
 	var list []claims.NamedGroup
-	for i := range cfg.RelyingParties {
-		rules := cfg.WrittenRules(&cfg.RelyingParties[i]) // presets name no groups
+	for _, rp := range cfg.Parties() {
+		rules := cfg.WrittenRules(rp) // presets name no groups
 		for _, g := range rules.NamedGroups() {
 			if k := strings.ToLower(g.Value); !seen[k] {
 				seen[k] = true
-				list = append(list, claims.NamedGroup{Field: "party " + cfg.RelyingParties[i].Key + ", " + g.Field, Value: g.Value})
+				list = append(list, claims.NamedGroup{Field: "party " + rp.Key + ", " + g.Field, Value: g.Value})
 			}
 		}
 	}

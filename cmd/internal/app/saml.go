@@ -1,10 +1,12 @@
 package app
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"sallyport/authn/seal"
@@ -57,7 +59,41 @@ func SAMLParties(cfg *config.Config, passive *wsfed.Registry, k *partner.Keeper)
 			list = append(list, p)
 		}
 	}
-	return saml.NewRegistry(list...)
+	found, err := foundParties(cfg, k)
+	if err != nil {
+		return nil, err
+	}
+	return saml.NewRegistry(append(list, found...)...)
+}
+
+// foundParties are the parties that the metadata query service has described. One
+// that cannot be set up any more, after a reload, is left out.
+func foundParties(cfg *config.Config, k *partner.Keeper) ([]*saml.Party, error) {
+	template := cfg.Found()
+	if template == nil {
+		return nil, nil
+	}
+	var list []*saml.Party
+	for _, e := range k.Found() {
+		if p, err := foundParty(cfg, *template, e); err == nil {
+			list = append(list, p)
+		}
+	}
+	return list, nil
+}
+
+// foundParty sets a party up from what the metadata query service says of it.
+func foundParty(cfg *config.Config, template config.RelyingParty, e *partner.Entity) (*saml.Party, error) {
+	template.Key, template.Name, template.Identifiers = partner.QueryKey(e.ID), e.Name, []string{e.ID}
+	if template.Name == "" {
+		template.Name = e.ID
+	}
+	hand, err := samlParty(template)
+	if err != nil {
+		return nil, err
+	}
+	hand.Rules = config.FoundKey
+	return e.Party(hand, metadataOptions(cfg, &template))
 }
 
 func samlParty(rp config.RelyingParty) (*saml.Party, error) {
@@ -102,7 +138,20 @@ func (a *App) party(key string) *federation.RelyingParty {
 	if rp := l.parties.ByKey(key); rp != nil {
 		return rp
 	}
-	return l.saml.RelyingParty(key)
+	if rp := l.saml.RelyingParty(key); rp != nil {
+		return rp
+	}
+	// Another instance may have found it for this person's request.
+	entity, found := partner.QueriedEntity(key)
+	if !found || l.query == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := a.discover(ctx, netip.Addr{}, entity); err != nil {
+		return nil
+	}
+	return a.live.Load().saml.RelyingParty(key)
 }
 
 // samlResponder makes the answers of SAML 2.0.
@@ -135,6 +184,7 @@ func (a *App) samlHandler(r *saml.Responder, masters [][]byte) (web.Handler, err
 	}
 	h, err := saml.New(saml.Config{
 		URL: a.cfg.PublicURL + metadata.DefaultPassivePath, Issuers: func() []string { return a.live.Load().samlIssuers },
+		Discover:  a.discover,
 		Back:      saml.BackChannel{URL: a.cfg.PublicURL + saml.LogoutPath, Links: links, Person: a.flow.PersonOf, Client: backChannel()},
 		Responder: r, Flow: a.flow, Seal: box, Party: a.party, SessionCookie: signin.SessionCookie,
 		Audit: a.audit, Logger: a.log, Registerer: a.registry, Now: a.now,
@@ -144,7 +194,7 @@ func (a *App) samlHandler(r *saml.Responder, masters [][]byte) (web.Handler, err
 	}
 	a.saml = h
 	return func(w http.ResponseWriter, r *http.Request) error {
-		if len(a.live.Load().saml.All()) == 0 {
+		if l := a.live.Load(); len(l.saml.All()) == 0 && l.query == nil {
 			return federation.Refuse(federation.ProblemBadRequest, nil, errors.New("no party signs in over SAML 2.0 here"))
 		}
 		return h.Serve(w, r)
