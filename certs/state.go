@@ -2,7 +2,6 @@ package certs
 
 import (
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -222,19 +221,6 @@ func (l *Ledger) check() error {
 		return fmt.Errorf("ledger: %d keys are signing, want exactly one", signing)
 	}
 	return nil
-}
-
-// clone returns a deep copy.
-func (l *Ledger) clone() *Ledger {
-	data, err := json.Marshal(l)
-	if err != nil {
-		panic(err) // plain data
-	}
-	c := new(Ledger)
-	if err := json.Unmarshal(data, c); err != nil {
-		panic(err)
-	}
-	return c
 }
 
 // note appends an event.

@@ -128,7 +128,8 @@ func container(k *etree.Element) (*x509.Certificate, error) {
 		return nil, bad("%w", err)
 	}
 	for _, data := range xmlsec.All(info, nsSignature, "X509Data") {
-		for _, c := range xmlsec.All(data, nsSignature, "X509Certificate") {
+		if list := xmlsec.All(data, nsSignature, "X509Certificate"); len(list) > 0 {
+			c := list[0] // it holds the key, others are its chain
 			text, err := xmlsec.Text(c)
 			if err != nil {
 				return nil, bad("%w", err)
@@ -141,7 +142,7 @@ func container(k *etree.Element) (*x509.Certificate, error) {
 			if err != nil {
 				return nil, bad("certificate: %w", err)
 			}
-			return cert, nil // the first holds the key, others are its chain
+			return cert, nil
 		}
 	}
 	for _, value := range xmlsec.All(info, nsSignature, "KeyValue") {

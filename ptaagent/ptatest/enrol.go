@@ -18,7 +18,6 @@ import (
 var (
 	versionForm = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+$`)
 	filledForm  = regexp.MustCompile(`^\S(.*\S)?$`)
-	anyForm     = regexp.MustCompile(``)
 	numberForm  = regexp.MustCompile(`^(0|[1-9][0-9]{0,9})$`)
 	hexForm     = regexp.MustCompile(`^[0-9a-fA-F]{4}$`)
 	systemForm  = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+$`)

@@ -24,7 +24,6 @@ type rmState struct {
 	received int    // messages of the agent, from 1 on
 	held     bool   // one acknowledgement was held back by the fault
 	gap      int    // a message that has not been sent although a later one was
-	last     time.Time
 }
 
 // createSequence asks for a sequence and reads the response (8.6 steps 1 and 2).
