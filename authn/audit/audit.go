@@ -39,6 +39,7 @@ const (
 	KeyRetired     Code = "SP514" // taken out of the metadata, private key destroyed
 	KeysReplaced   Code = "SP515" // emergency: all keys were given up for stolen
 	PartyTold      Code = "SP516" // an admin says that a party knows a certificate
+	DomainView     Code = "SP520" // how Microsoft holds a federated domain: seen first, or changed
 )
 
 // Event is one record. Empty fields are left out when it is written.

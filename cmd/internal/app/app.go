@@ -26,6 +26,7 @@ import (
 	"sallyport/cmd/internal/config"
 	"sallyport/cmd/internal/telemetry"
 	"sallyport/federation/claims"
+	"sallyport/federation/domain"
 	"sallyport/federation/metadata"
 	"sallyport/federation/partner"
 	"sallyport/federation/saml"
@@ -89,6 +90,7 @@ type App struct {
 	revocations  *session.Revocations
 	keys         *certs.Keys
 	manager      *certs.Manager // nil with one fixed key
+	watch        *domain.Watch  // nil without Microsoft Graph
 	tls          *certs.Listener
 	metadata     *metadata.Handler
 	metadataSAML *metadata.Handler // the SAML 2.0 role alone
@@ -159,7 +161,7 @@ func New(cfg *config.Config, opts Options) (*App, error) {
 		a.log = telemetry.NewLogger(telemetry.LogConfig{Writer: os.Stderr, Level: a.level})
 	}
 	for _, step := range []func() error{
-		a.buildAudit, a.buildSessions, a.buildKeys, a.buildDirectory, a.buildPasswords, a.buildFront, a.buildHealth,
+		a.buildAudit, a.buildSessions, a.buildKeys, a.buildDirectory, a.buildPasswords, a.buildFront, a.buildHealth, a.buildWatch,
 	} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, a.closeParts())
@@ -182,6 +184,9 @@ func (a *App) Start(ctx context.Context) error {
 	a.watchAnchors(a.cfg)
 	a.watchPartners(a.live.Load().keeper)
 	a.spawn(func() { a.revocations.Run(run) })
+	if a.watch != nil {
+		a.spawn(func() { a.watch.Run(run) })
+	}
 	if a.manager != nil {
 		a.spawn(func() { a.manager.Run(run) })
 		a.spawn(func() { a.watchSigning(run) })
@@ -215,6 +220,12 @@ func (a *App) Start(ctx context.Context) error {
 	serverConfig := web.ServerConfig{Drain: a.cfg.Ops.DrainTime, NotReady: a.health.SetDraining, ProxyProtocol: a.cfg.Proxy.ProxyProtocol}
 	if a.tls != nil {
 		serverConfig.TLS = web.TLSConfig(func(h *tls.ClientHelloInfo) (*tls.Certificate, error) { return a.tls.GetCertificate(h) })
+		if a.cfg.TLS.ACME.On() {
+			serverConfig.TLS.NextProtos = append(serverConfig.TLS.NextProtos, certs.ACMEProtocol)
+		}
+	}
+	if err := a.startChallenge(run); err != nil {
+		return err
 	}
 	a.server = a.edge.NewServer(serverConfig)
 	go func() { a.served <- a.server.Serve(a.listener) }()
