@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/crypto/acme/autocert"
+
 	"sallyport/certs/internal/disk"
 )
 
@@ -21,6 +23,9 @@ type ListenerConfig struct {
 	CertificateFile, KeyFile string
 	// Hosts are the names and addresses in a generated certificate.
 	Hosts []string
+	// ACME gets a certificate for the first of Hosts from an authority, and renews it.
+	// Until the first one is there, one made in memory stands in. Nil: not so.
+	ACME *ACMEConfig
 	// Now is the clock. Default [time.Now].
 	Now func() time.Time
 }
@@ -29,6 +34,7 @@ type ListenerConfig struct {
 type Listener struct {
 	cfg     ListenerConfig
 	current atomic.Pointer[tls.Certificate]
+	acme    *autocert.Manager // nil without ACME
 
 	mu   sync.Mutex // held while files are read
 	seen [sha256.Size]byte
@@ -52,7 +58,10 @@ func NewListener(cfg ListenerConfig) (*Listener, error) {
 			return nil, fmt.Errorf("listener certificate: %w", err)
 		}
 		l.current.Store(&tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert})
-		return l, nil
+		if cfg.ACME != nil {
+			l.acme, err = newACME(&cfg)
+		}
+		return l, err
 	}
 	if _, err := l.Reload(); err != nil {
 		return nil, err
@@ -62,7 +71,10 @@ func NewListener(cfg ListenerConfig) (*Listener, error) {
 
 // GetCertificate is for [tls.Config]. Connections that exist keep the certificate
 // that they began with.
-func (l *Listener) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (l *Listener) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if l.acme != nil && hello != nil {
+		return l.fromACME(hello)
+	}
 	return l.current.Load(), nil
 }
 
@@ -130,23 +142,40 @@ func (l *Listener) readKey() ([]byte, error) {
 // a change (nil) or a new error. Files replaced by rename, symbolic link or mount
 // are noticed alike, which file system events are not.
 func (l *Listener) Watch(ctx context.Context, interval time.Duration, report func(error)) {
+	look := func() (bool, error) { return l.reload(false) }
+	if l.acme != nil {
+		interval = max(interval, acmeInterval)
+		look = func() (bool, error) { return l.obtain(ctx) }
+	}
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	var last string
+	if l.acme != nil { // the first certificate is wanted now
+		l.tell(look, &last, report)
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		changed, err := l.reload(false)
-		switch {
-		case err != nil && err.Error() != last:
-			last = err.Error()
-			report(err)
-		case err == nil && changed:
-			last = ""
-			report(nil)
-		}
+		l.tell(look, &last, report)
+	}
+}
+
+// acmeInterval is the least time between two looks at a certificate from an authority:
+// authorities count what fails.
+const acmeInterval = 10 * time.Minute
+
+// tell looks once and reports a change, or an error that is not that of before.
+func (l *Listener) tell(look func() (bool, error), last *string, report func(error)) {
+	changed, err := look()
+	switch {
+	case err != nil && err.Error() != *last:
+		*last = err.Error()
+		report(err)
+	case err == nil && changed:
+		*last = ""
+		report(nil)
 	}
 }

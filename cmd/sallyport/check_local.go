@@ -73,6 +73,9 @@ func (r *report) listener(_ context.Context, cfg *config.Config) {
 	case t.PlainHTTP:
 		r.add(good, what, "none: a proxy on this machine ends TLS", "")
 		return
+	case t.ACME.On():
+		r.add(good, what, "is got and renewed by ACME for "+cfg.Host()+"; the log says when", "")
+		return
 	case t.Generate:
 		r.add(warn, what, "is made at each start and signed by nobody", "fine behind a proxy that does not verify it; browsers need certificate_file and key_file")
 		return

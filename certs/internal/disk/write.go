@@ -31,6 +31,15 @@ func (d Dir) before(step string) error {
 // temporary begins the names of files that are not complete yet.
 const temporary = ".new-"
 
+// MakeDirectory makes a directory with mode 0700 where there is none, and judges one
+// that is there as [CheckDirectory] does.
+func MakeDirectory(path string) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return err
+	}
+	return CheckDirectory(path)
+}
+
 // Create writes a file that does not exist yet, durably; [fs.ErrExist] when it does.
 func (d Dir) Create(name string, data []byte, mode os.FileMode) error {
 	return d.write(name, data, mode, func(tmp, path string) error {

@@ -4,7 +4,11 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -117,6 +121,33 @@ func (a *App) ldapRoots() []*x509.Certificate {
 			roots = append(roots, c)
 		}
 	}
+}
+
+// startChallenge opens the plain HTTP listener on which an ACME authority asks, where
+// the settings want one.
+func (a *App) startChallenge(ctx context.Context) error {
+	address := a.cfg.TLS.ACME.HTTPListen
+	if address == "" {
+		return nil
+	}
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("tls.acme.http_listen: %w", err)
+	}
+	server := &http.Server{
+		Handler: a.tls.HTTPChallenge(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second,
+		IdleTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	a.spawn(func() {
+		if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			a.log.Error("the listener for ACME ended", "error", err)
+		}
+	})
+	a.spawn(func() {
+		<-ctx.Done()
+		_ = server.Close()
+	})
+	return nil
 }
 
 // watchSigning logs, once a day at least, why an admin must act for the keys.

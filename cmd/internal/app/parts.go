@@ -69,7 +69,15 @@ func (a *App) buildKeys() error {
 	if t.PlainHTTP {
 		return nil
 	}
-	l, err := certs.NewListener(certs.ListenerConfig{CertificateFile: t.CertificateFile, KeyFile: t.KeyFile, Hosts: []string{a.cfg.Host()}, Now: a.now})
+	cfg := certs.ListenerConfig{CertificateFile: t.CertificateFile, KeyFile: t.KeyFile, Hosts: []string{a.cfg.Host()}, Now: a.now}
+	if t.ACME.On() {
+		roots, err := t.ACME.Roots()
+		if err != nil {
+			return fmt.Errorf("tls.acme.ca_file: %w", err)
+		}
+		cfg.ACME = &certs.ACMEConfig{Directory: t.ACME.DirectoryURL, Email: t.ACME.Email, Cache: t.ACME.CacheDir, Roots: roots}
+	}
+	l, err := certs.NewListener(cfg)
 	if err != nil {
 		return fmt.Errorf("tls: %w", err)
 	}

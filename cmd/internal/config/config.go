@@ -73,6 +73,8 @@ type TLS struct {
 	CertificateFile string `yaml:"certificate_file"`
 	// KeyFile is its private key (PEM), not readable by others. Default: none.
 	KeyFile string `yaml:"key_file"`
+	// ACME gets the certificate from an authority such as Let's Encrypt, and renews it.
+	ACME ACME `yaml:"acme"`
 	// Generate makes an ECDSA P-256 certificate at each start, signed by nobody:
 	// for a reverse proxy that does not verify, or for a first try. Default false.
 	Generate bool `yaml:"generate"`

@@ -23,8 +23,10 @@ func (c *Config) checkFiles(p *problems) {
 		check("tls.certificate_file", readable(t.CertificateFile))
 		check("tls.key_file", privateFile(t.KeyFile))
 	}
+	_, err := t.ACME.Roots()
+	check("tls.acme.ca_file", err)
 	d := c.Directory
-	_, err := d.Roots()
+	_, err = d.Roots()
 	check("directory.ca_file", err)
 	a := d.ServiceAccount
 	check(named("directory.service_account.password", a.PasswordFile), secretReadable(Secret{a.PasswordFile, a.PasswordEnv}))

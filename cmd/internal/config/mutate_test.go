@@ -167,7 +167,8 @@ func TestO02_ExampleNamesEveryKey(t *testing.T) {
 	}
 	// Alternatives of what the example shows.
 	for _, k := range []string{
-		"tls.generate", "tls.plain_http", "directory.service_account.password_env", "sessions.redis.password_env", "sessions.secret_env",
+		"tls.generate", "tls.plain_http", "tls.acme", "tls.acme.agree_terms", "tls.acme.cache_dir", "tls.acme.email",
+		"tls.acme.directory_url", "tls.acme.ca_file", "tls.acme.http_listen", "directory.service_account.password_env", "sessions.redis.password_env", "sessions.secret_env",
 		"microsoft365.graph.client_secret_file", "microsoft365.graph.client_secret_env",
 		"signing.pkcs11", "signing.pkcs11.module_file", "signing.pkcs11.token", "signing.pkcs11.pin_file",
 	} {

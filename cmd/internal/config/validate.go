@@ -46,16 +46,17 @@ func (c *Config) validateFront(p *problems) {
 func (c *Config) validateTLS(p *problems) {
 	t := c.TLS
 	files := t.CertificateFile != "" || t.KeyFile != ""
-	switch ways := count(files, t.Generate, t.PlainHTTP); {
+	switch ways := count(files, t.ACME.On(), t.Generate, t.PlainHTTP); {
 	case ways == 0:
-		p.add("tls", "is missing: name certificate_file and key_file, or write generate: true, or plain_http: true behind a proxy on this machine")
+		p.add("tls", "is missing: name certificate_file and key_file, or acme, or write generate: true, or plain_http: true behind a proxy on this machine")
 	case ways > 1:
-		p.add("tls", "choose one: certificate_file with key_file, or generate, or plain_http")
+		p.add("tls", "choose one: certificate_file with key_file, or acme, or generate, or plain_http")
 	case files && t.KeyFile == "":
 		p.add("tls.key_file", "is missing beside certificate_file: name the certificate's private key")
 	case files && t.CertificateFile == "":
 		p.add("tls.certificate_file", "is missing beside key_file: name the certificate and its chain")
 	}
+	c.validateACME(p)
 	choice(p, "proxy.header", c.Proxy.Header, []string{"x-forwarded-for", "forwarded"})
 	if c.Proxy.ProxyProtocol && len(c.Proxy.Trusted) == 0 {
 		p.add("proxy.proxy_protocol", "needs the proxies that send it: name them in proxy.trusted")
