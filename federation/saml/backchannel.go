@@ -78,7 +78,7 @@ func (h *Handler) serveLogout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return h.refused(r, p, err)
 	}
-	answer, err := h.cfg.Responder.logoutResponse(p, head.id, top, second, true)
+	answer, err := h.cfg.Responder.logoutResponse(p, head.id, "", top, second, true)
 	if err != nil {
 		return err
 	}

@@ -67,6 +67,7 @@ type chain struct {
 type origin struct {
 	Key      string `json:"k"`
 	ID       string `json:"i"`
+	Issuer   string `json:"u,omitempty"` // of the answer; empty: the service's own
 	State    string `json:"s,omitempty"`
 	HasState bool   `json:"h,omitempty"`
 }
@@ -247,9 +248,9 @@ func (h *Handler) finish(w http.ResponseWriter, r *http.Request, c *chain) error
 	}
 	e := &envelope{state: c.Origin.State, hasState: c.Origin.HasState}
 	if len(c.Others) == 0 || p.Logout.Binding == BindingPost {
-		return h.answerLogout(w, r, p, c.Origin.ID, e, success, second)
+		return h.answerLogout(w, r, p, c.Origin.ID, c.Origin.Issuer, e, success, second)
 	}
-	to, err := rs.redirectLogoutResponse(p, c.Origin.ID, success, second, e)
+	to, err := rs.redirectLogoutResponse(p, c.Origin.ID, c.Origin.Issuer, success, second, e)
 	if err != nil {
 		return err
 	}

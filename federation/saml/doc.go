@@ -57,7 +57,8 @@
 //   - A LogoutRequest ends the session of the browser that brings it, when its
 //     signature is good and its NameID is the person's; SessionIndex does not decide,
 //     since a renewed session has another one while the party holds the old. Without
-//     a session the answer is Success.
+//     a session the answer is Success. Microsoft 365's needs neither signature nor
+//     name, as the same address ends sessions by wsignout1.0, which has neither.
 //
 //   - Other SAML parties of the session are visited one by one, by the browser itself,
 //     since they would not see their own cookies in a hidden frame. The session ends

@@ -188,7 +188,7 @@ func (h *Handler) sender(ctx context.Context, e *envelope, sign bool) (*head, *P
 		return nil, nil, nil, federation.Refuse(federation.ProblemUnknownParty, nil, fmt.Errorf("saml: issuer %.300q is not registered", claimed.issuer))
 	}
 	signed := e.signature != nil || e.document.Signed()
-	if !signed && (p.WantSigned || sign) {
+	if !signed && (p.WantSigned || sign && !p.unsignedLogout(e)) {
 		return nil, p, nil, bad(p, "a signature is wanted and there is none")
 	}
 	if root, err = h.verify(ctx, e, p, root); err != nil {

@@ -64,8 +64,17 @@ func readLogout(h *head, e *etree.Element) (*logoutRequest, error) {
 	return q, err
 }
 
+// unsignedLogout reports whether a sign-out that the party's message asks for counts
+// without a signature, and whomever it names: Microsoft 365's, of which nobody has
+// published whether it is signed or what names the person. It can do no more than
+// wsignout1.0 on the same address, which anybody may send ([MS-MWBF] note 5).
+func (p *Party) unsignedLogout(e *envelope) bool {
+	return p.Microsoft365 && e.at == "" && !e.response
+}
+
 // logout serves a LogoutRequest of a party. It must be signed whatever the party's
-// settings say, or strangers could sign people out (SAML Profiles 2.0 §4.4.4.1).
+// settings say, or strangers could sign people out (SAML Profiles 2.0 §4.4.4.1); see
+// [Party.unsignedLogout].
 func (h *Handler) logout(w http.ResponseWriter, r *http.Request, e *envelope) error {
 	head, p, root, err := h.sender(r.Context(), e, true)
 	switch {
@@ -78,7 +87,7 @@ func (h *Handler) logout(w http.ResponseWriter, r *http.Request, e *envelope) er
 	}
 	q, err := readLogout(head, root)
 	if err != nil {
-		return h.answerLogout(w, r, p, head.id, e, requester, "")
+		return h.answerLogout(w, r, p, head.id, "", e, requester, "")
 	}
 	if !q.notOnOrAfter.IsZero() && !q.notOnOrAfter.After(h.cfg.Now()) {
 		return h.refused(r, p, federation.Refuse(federation.ProblemStale, &p.RelyingParty, errors.New("saml: the LogoutRequest has expired")))
@@ -94,30 +103,36 @@ func (h *Handler) logout(w http.ResponseWriter, r *http.Request, e *envelope) er
 	case err != nil:
 		return err
 	case sub == nil: // ended before, here or elsewhere
-		return h.answerLogout(w, r, p, head.id, e, success, "")
-	case !h.cfg.Responder.names(r.Context(), p, q, sub):
+		return h.answerLogout(w, r, p, head.id, "", e, success, "")
+	case !p.unsignedLogout(e) && !h.cfg.Responder.names(r.Context(), p, q, sub):
 		_ = h.audited(r, p, "UnknownPrincipal", errors.New("saml: the LogoutRequest names somebody else than the person signed in"))
-		return h.answerLogout(w, r, p, head.id, e, requester, unknownPrincipal)
+		return h.answerLogout(w, r, p, head.id, "", e, requester, unknownPrincipal)
 	}
 	parties := h.cfg.Flow.End(w, r, &federation.SignOut{Protocol: "saml", Party: &p.RelyingParty})
 	c := h.chain(r.Context(), parties, sub, p.Key)
 	c.Origin = origin{Key: p.Key, ID: head.id, State: e.state, HasState: e.hasState}
+	if p.Microsoft365 { // it knows this service by the issuer of the person's domain
+		if a, err := h.cfg.Responder.identified(r.Context(), p, q.issuer, FormatPersistent, sub); err == nil {
+			c.Origin.Issuer = a.Issuer
+		}
+	}
 	return h.forward(w, r, c)
 }
 
 // partialLogout says that not every participant is known to be signed out.
 const partialLogout status = statusPrefix + "PartialLogout"
 
-// answerLogout sends the LogoutResponse by the party's binding.
-func (h *Handler) answerLogout(w http.ResponseWriter, r *http.Request, p *Party, id string, e *envelope, top, second status) error {
+// answerLogout sends the LogoutResponse by the party's binding. An empty issuer is the
+// service's own.
+func (h *Handler) answerLogout(w http.ResponseWriter, r *http.Request, p *Party, id, issuer string, e *envelope, top, second status) error {
 	if p.Logout.Binding == BindingPost {
-		doc, err := h.cfg.Responder.logoutResponse(p, id, top, second, true)
+		doc, err := h.cfg.Responder.logoutResponse(p, id, issuer, top, second, true)
 		if err != nil {
 			return err
 		}
 		return h.cfg.Flow.Hand(w, r, &p.RelyingParty, post(p.Logout.answerTo(), doc, &federation.SignInRequest{State: e.state, HasState: e.hasState}))
 	}
-	to, err := h.cfg.Responder.redirectLogoutResponse(p, id, top, second, e)
+	to, err := h.cfg.Responder.redirectLogoutResponse(p, id, issuer, top, second, e)
 	if err != nil {
 		return err
 	}
@@ -160,10 +175,13 @@ func (r *Responder) identified(ctx context.Context, p *Party, entity, format str
 }
 
 // logoutResponse writes a LogoutResponse (SAML Core 2.0 §3.7.2).
-func (r *Responder) logoutResponse(p *Party, inResponseTo string, top, second status, signed bool) ([]byte, error) {
+func (r *Responder) logoutResponse(p *Party, inResponseTo, issuer string, top, second status, signed bool) ([]byte, error) {
+	if issuer == "" {
+		issuer = r.Issuer()
+	}
 	res := &response{
 		element: "LogoutResponse", id: token.NewID(), inResponseTo: inResponseTo, destination: p.Logout.answerTo(),
-		issuer: r.Issuer(), instant: r.now(), top: top, second: second,
+		issuer: issuer, instant: r.now(), top: top, second: second,
 	}
 	var by *token.Signer
 	if signed {
@@ -172,8 +190,8 @@ func (r *Responder) logoutResponse(p *Party, inResponseTo string, top, second st
 	return appendResponse(nil, res, by)
 }
 
-func (r *Responder) redirectLogoutResponse(p *Party, inResponseTo string, top, second status, e *envelope) (string, error) {
-	doc, err := r.logoutResponse(p, inResponseTo, top, second, false)
+func (r *Responder) redirectLogoutResponse(p *Party, inResponseTo, issuer string, top, second status, e *envelope) (string, error) {
+	doc, err := r.logoutResponse(p, inResponseTo, issuer, top, second, false)
 	if err != nil {
 		return "", err
 	}

@@ -224,3 +224,33 @@ func TestS09_ForcedLogout(t *testing.T) {
 		t.Errorf("a party without an address: %v", err)
 	}
 }
+
+// What Microsoft 365 sends to end a sign-in is not known to be signed, nor what it
+// names: the browser's session ends as it does by wsignout1.0, and the answer comes
+// from the issuer that Microsoft knows the domain by.
+func TestMicrosoft365SignsOut(t *testing.T) {
+	doc := strings.Replace(logoutRequest(nameElement("somebody", ""), ""), signer, federation.MicrosoftOnline, 1)
+	g := newRig(t)
+	if err := g.get(redirect(doc) + "&RelayState=ctx%2f1"); err != nil || g.account != nil {
+		t.Fatalf("%v, the session lives: %v", err, g.account != nil)
+	}
+	ans := g.handed[0]
+	root := tree(t, message(t, ans))
+	state, _ := relayState(ans)
+	if ans.Action != "https://login.microsoftonline.com/login.srf" || codes(root) != "Success" || state != "ctx/1" ||
+		root.SelectAttrValue("InResponseTo", "") != tree(t, doc).SelectAttrValue("ID", "") {
+		t.Errorf("%s to %s with %q", codes(root), ans.Action, state)
+	}
+	if got := root.FindElement("./Issuer").Text(); got != "http://contoso.test/adfs/services/trust/" {
+		t.Errorf("the answer's issuer is %q", got)
+	}
+	xmlsec1(t, g, message(t, ans), "LogoutResponse")
+	g = newRig(t)
+	if err := g.get(signedQuery(t, keyOf(t, "stranger", 2048), doc, "")); err == nil || g.account == nil {
+		t.Errorf("signed by a stranger: %v", err)
+	}
+	b := newBack(t)
+	if w := b.send(t, envelope(strings.Replace(doc, address, logoutAddress, 1))); w.Code == 200 {
+		t.Errorf("unsigned by SOAP: %d", w.Code)
+	}
+}

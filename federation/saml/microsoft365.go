@@ -13,6 +13,8 @@ func Microsoft365(rp *federation.RelyingParty) *Party {
 			{URL: rp.ReplyURLs[0], Binding: BindingPost, Index: 0, Default: true},
 			{URL: rp.ReplyURLs[0], Binding: BindingPAOS, Index: 2}, // what Exchange Online asks for
 		},
+		// Its metadata names POST alone, and its requests come by Redirect.
+		Logout:       &Logout{URL: rp.ReplyURLs[0], Binding: BindingPost},
 		Sign:         SignAssertion,
 		NameIDFormat: FormatPersistent,
 	}

@@ -173,7 +173,7 @@ func (r *Registry) add(p *Party) (errs []error) {
 		if l.Binding != "" && l.Binding != BindingRedirect && l.Binding != BindingPost && l.Binding != BindingSOAP {
 			bad("sign-out binding %q is not served", l.Binding)
 		}
-		if len(p.Certificates) == 0 {
+		if len(p.Certificates) == 0 && !p.Microsoft365 {
 			bad("sign-outs are signed and there is no certificate to verify them with")
 		}
 	}
