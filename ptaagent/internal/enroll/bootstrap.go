@@ -125,7 +125,7 @@ func readPlan(doc []byte) (*Plan, error) {
 	p := &Plan{
 		Heartbeat:     milliseconds(root, "PeriodicBootstrapIntervalMilliseconds", 10*time.Minute, time.Second, 24*time.Hour),
 		Budget:        milliseconds(root, "LogicalResponseTimeoutMilliseconds", 15*time.Second, time.Second, 5*time.Minute),
-		Pause:         milliseconds(root, "ResponseRetryDelayInitialDelayMilliseconds", 200*time.Millisecond, time.Millisecond, 10*time.Second),
+		Pause:         milliseconds(root, "ResponseRetryInitialDelayMilliseconds", 200*time.Millisecond, time.Millisecond, 10*time.Second),
 		Posts:         int(number(root, "ResponseRetryTotalAttempts", 5, 1, 10)),
 		Factor:        int(number(root, "ResponseRetryDelayFactor", 2, 1, 10)),
 		RenewCheck:    time.Duration(number(root, "CheckForTrustRenewPeriodInMinutes", 360, 1, 7*24*60)) * time.Minute,

@@ -140,10 +140,11 @@ func (lk *link) attach(ctx context.Context, e Endpoint, token string) error {
 	if err != nil {
 		return err
 	}
+	tracking := newGUID()
 	properties := func() map[string]any {
 		return map[string]any{
 			"com.microsoft:swt": token, "com.microsoft:client-agent": clientAgent, "com.microsoft:dynamic-relay": false,
-			"com.microsoft:listener-type": "RelayedConnection", "com.microsoft:tracking-id": newGUID(),
+			"com.microsoft:listener-type": "RelayedConnection", "com.microsoft:tracking-id": tracking,
 		}
 	}
 	name := "RelayLink_" + newGUID()

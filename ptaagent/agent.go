@@ -1,0 +1,196 @@
+package ptaagent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sallyport/authn"
+	"sallyport/authn/audit"
+	"sallyport/ptaagent/internal/enroll"
+	"sallyport/ptaagent/internal/relay"
+)
+
+// Passwords is the one password pipeline. It counts, records and wipes; its refusals
+// are delayed by a schedule of its own.
+type Passwords interface {
+	Verify(ctx context.Context, at authn.Attempt, c authn.Credentials) authn.Result
+}
+
+// Machine is what the cloud shows of an agent's host.
+type Machine = enroll.Machine
+
+// Config configures an [Agent].
+type Config struct {
+	// Identity is the registered agent; see [LoadIdentity]. Required.
+	Identity *Identity
+	// Passwords judges. Required.
+	Passwords Passwords
+	// Audit takes refused requests; the pipeline records verdicts itself. Required.
+	Audit audit.Recorder
+	// Suffixes are what may stand behind the @ of a user's name, in any case; other
+	// users are refused without a look at the directory. Required.
+	Suffixes []string
+	// Cloud is whose hosts are spoken to. Zero: [Global].
+	Cloud Cloud
+	// Network is how they are reached.
+	Network Network
+	// Machine is what is told about this host. Zero: its name, and the version of the
+	// agent whose messages are public.
+	Machine Machine
+	// Concurrent bounds the requests that are judged at once, and as many wait.
+	// Default 512.
+	Concurrent int
+	// Delay waits as long as a refused bind takes; a request that cannot be decrypted
+	// must not be told by its speed. Default: no wait beyond Floor.
+	Delay func(ctx context.Context) error
+	// Floor is the pipeline's time of a refusal at least. Default 400 ms.
+	Floor time.Duration
+	// Logger, Registerer and Now have the usual defaults.
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+	Now        func() time.Time
+}
+
+// Agent answers the cloud's requests. It is safe for concurrent use.
+type Agent struct {
+	cfg     Config
+	mutual  *http.Client // presents the certificate in force
+	dial    func(ctx context.Context, host, path, protocol string) (connection, error)
+	metrics *metrics
+	links   *relay.Metrics
+	seen    *memory
+
+	plan  atomic.Pointer[enroll.Plan]
+	slots relay.Semaphore // requests that run
+	room  relay.Semaphore // requests that run or wait
+	work  sync.WaitGroup
+	again chan struct{} // wants an extra bootstrap
+
+	run   context.Context // of requests; ends after the listeners
+	serve context.Context // ends when the agent is to stop
+
+	relayed relay.Semaphore
+	sockets relay.Semaphore
+
+	mu        sync.Mutex
+	listeners map[string]*listening
+	status    Status
+	recent    []Request // ring
+	next      int
+}
+
+// New returns an agent; [Agent.Run] starts it.
+func New(cfg Config) (*Agent, error) {
+	if cfg.Identity == nil || cfg.Passwords == nil || cfg.Audit == nil {
+		return nil, errors.New("ptaagent: identity, passwords and audit are required")
+	}
+	if len(cfg.Suffixes) == 0 {
+		return nil, errors.New("ptaagent: no suffix of user names is allowed, so nobody could sign in")
+	}
+	if cfg.Cloud == (Cloud{}) {
+		cfg.Cloud = Global()
+	}
+	if cfg.Machine == (Machine{}) {
+		cfg.Machine = enroll.ThisMachine()
+	}
+	if cfg.Concurrent <= 0 {
+		cfg.Concurrent = 512
+	}
+	if cfg.Floor <= 0 {
+		cfg.Floor = 400 * time.Millisecond
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	a := &Agent{
+		cfg: cfg, mutual: cfg.Network.client(cfg.Identity.inForce), metrics: newMetrics(cfg.Registerer), links: relay.NewMetrics(cfg.Registerer),
+		seen: newMemory(), again: make(chan struct{}, 1), listeners: map[string]*listening{},
+		slots: make(relay.Semaphore, cfg.Concurrent), room: make(relay.Semaphore, 2*cfg.Concurrent),
+		relayed: make(relay.Semaphore, 256), sockets: make(relay.Semaphore, 256),
+	}
+	a.dial = dialer(cfg.Network.client(nil))
+	a.plan.Store(&enroll.Plan{Budget: 15 * time.Second, Posts: 5, Pause: 200 * time.Millisecond, Factor: 2, ResponsePath: "/subscriber/connection", TokenLife: time.Hour})
+	a.status = Status{Tenant: cfg.Identity.Tenant(), Agent: cfg.Identity.Agent()}
+	return a, nil
+}
+
+// Run serves until ctx ends; running requests are then finished within the budget.
+func (a *Agent) Run(ctx context.Context) {
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	a.run, a.serve = run, ctx
+	defer stop()
+	var loops sync.WaitGroup
+	loops.Go(func() { a.heartbeat(ctx) })
+	loops.Go(func() { a.renewals(ctx) })
+	loops.Go(func() { a.watchClock(ctx) })
+	loops.Wait()
+	a.stopListeners()
+	done := make(chan struct{})
+	go func() { a.work.Wait(); close(done) }()
+	t := time.NewTimer(a.plan.Load().Budget)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+	}
+	stop()
+	<-done
+}
+
+// Signal implements [relay.Handler]: it acknowledges and answers in the background.
+func (a *Agent) Signal(_ context.Context, c relay.Call) (relay.Reply, error) {
+	if c.Action != actionSignal {
+		a.metrics.refused["pta_malformed"].Inc()
+		return relay.Reply{}, errRequest
+	}
+	r, err := readSignal(c.Body)
+	if err != nil {
+		a.refuse(a.run, "pta_malformed", "", err)
+		return relay.Reply{}, err
+	}
+	switch r.protocol {
+	case protocolPassword:
+		a.accept(a.run, r, c.Received)
+	case protocolConnect:
+		a.connect(r, c.Received)
+	default:
+		a.refuse(a.run, "pta_protocol", r.transaction, errRequest)
+	}
+	return acknowledgement(a.cfg.Identity.Agent(), time.Since(c.Received).Milliseconds()), nil
+}
+
+// connect fetches the requests of a Connect signal in the background.
+func (a *Agent) connect(r *request, received time.Time) {
+	if !a.belongs(a.run, r) {
+		return
+	}
+	if _, err := authn.ParseGUID(r.connection); err != nil || len(r.connection) != 36 {
+		a.refuse(a.run, "pta_malformed", r.transaction, errRequest)
+		return
+	}
+	if !a.seen.first("connection "+r.connection, received) {
+		a.refuse(a.run, "pta_repeated", r.transaction, errRequest)
+		return
+	}
+	if !a.sockets.Try() {
+		a.refuse(a.run, "pta_overload", r.transaction, errOverload)
+		return
+	}
+	a.work.Go(func() {
+		defer a.sockets.Free()
+		if err := a.fetch(a.serve, r, received); err != nil && a.run.Err() == nil {
+			a.metrics.errors.Inc()
+			a.cfg.Logger.Warn("pta: request was not fetched", "correlation_id", r.transaction, "error", err.Error())
+		}
+	})
+}

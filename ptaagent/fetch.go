@@ -1,0 +1,55 @@
+package ptaagent
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+const (
+	maxDocument = 256 << 10
+	socketIdle  = 30 * time.Minute // without a request
+)
+
+// fetch opens the front end's WebSocket for a Connect signal and answers the
+// requests that come over it, until it closes.
+func (a *Agent) fetch(ctx context.Context, r *request, received time.Time) error {
+	setup, cancel := context.WithDeadline(ctx, received.Add(a.plan.Load().Budget))
+	defer cancel()
+	h := http.Header{}
+	a.proxyHeaders(h, r.transaction)
+	h.Set("x-cwap-connector-sp-connections", "0")
+	conn, _, err := websocket.Dial(setup, "wss://"+r.host+"/subscriber/websocketconnect?requestId="+newGUID(),
+		&websocket.DialOptions{HTTPClient: a.mutual, HTTPHeader: h})
+	if err != nil {
+		return fmt.Errorf("front end: %w", Explain(r.host, err))
+	}
+	defer func() { _ = conn.CloseNow() }()
+	conn.SetReadLimit(maxDocument)
+	hello := fmt.Sprintf(`{"ConnectionId":"%s","MessageType":0}`, r.connection)
+	if err := conn.Write(setup, websocket.MessageBinary, []byte(hello)); err != nil {
+		return fmt.Errorf("front end: %w", err)
+	}
+	for {
+		wait, cancel := context.WithTimeout(ctx, socketIdle)
+		_, text, err := conn.Read(wait)
+		cancel()
+		if err != nil {
+			return nil // closed, or nobody has asked for long
+		}
+		now := time.Now()
+		next, err := readDocument(text)
+		if err != nil {
+			a.refuse(a.run, "pta_malformed", r.transaction, err)
+			continue
+		}
+		if next.protocol == protocolConnect {
+			a.refuse(a.run, "pta_protocol", r.transaction, errRequest)
+			continue
+		}
+		a.accept(a.run, next, now)
+	}
+}

@@ -1,0 +1,255 @@
+package ptaagent
+
+import (
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha1"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"sallyport/ptaagent/internal/enroll"
+)
+
+// ErrNoIdentity says that no agent is registered in a directory.
+var ErrNoIdentity = errors.New("no agent is registered here: run sallyport pta register")
+
+// credential is one certificate with its key.
+type credential struct {
+	key        *rsa.PrivateKey
+	cert       *x509.Certificate
+	thumbprint string // SHA-1, upper-case hex, as key ids have it
+}
+
+// Identity is the agent's keys and certificates in a directory of their own. It is
+// safe for concurrent use.
+type Identity struct {
+	dir string
+
+	mu            sync.Mutex
+	tenant, agent string
+	current       *credential
+	all           map[string]*credential // by thumbprint
+}
+
+// manifest says which of the files in the directory is in force.
+type manifest struct {
+	Tenant  string `json:"tenant"`
+	Agent   string `json:"agent"`
+	Current string `json:"current"`
+}
+
+const manifestName = "agent.json"
+
+// LoadIdentity reads the directory of a registered agent; [ErrNoIdentity] where there
+// is none. Files that others can read are refused.
+func LoadIdentity(dir string, now time.Time) (*Identity, error) {
+	raw, err := readPrivate(filepath.Join(dir, manifestName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNoIdentity
+	}
+	if err != nil {
+		return nil, err
+	}
+	var m manifest
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return nil, fmt.Errorf("%s: %w", manifestName, err)
+	}
+	id := &Identity{dir: dir, tenant: m.Tenant, agent: m.Agent, all: map[string]*credential{}}
+	names, err := filepath.Glob(filepath.Join(dir, "agent-*.pem"))
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		c, err := readCredential(name)
+		if err != nil {
+			return nil, err
+		}
+		if now.After(c.cert.NotAfter) && c.thumbprint != m.Current {
+			continue // nothing is encrypted to it any more
+		}
+		id.all[c.thumbprint] = c
+	}
+	if id.current = id.all[m.Current]; id.current == nil {
+		return nil, fmt.Errorf("%s names certificate %s, and there is no file of it", manifestName, m.Current)
+	}
+	return id, nil
+}
+
+// newIdentity stores the first certificate of an agent.
+func newIdentity(dir, tenant, agent string, c *credential) (*Identity, error) {
+	id := &Identity{dir: dir, tenant: tenant, agent: agent, all: map[string]*credential{}}
+	if err := id.add(c); err != nil {
+		return nil, err
+	}
+	return id, id.promote(c)
+}
+
+// Tenant and Agent are GUIDs in lower case.
+func (id *Identity) Tenant() string { return id.tenant }
+
+// Agent is the agent's id.
+func (id *Identity) Agent() string { return id.agent }
+
+// NotAfter is when the certificate in force ends; Thumbprint is its SHA-1.
+func (id *Identity) NotAfter() time.Time { return id.inForce().cert.NotAfter }
+
+// Thumbprint names the certificate in force.
+func (id *Identity) Thumbprint() string { return id.inForce().thumbprint }
+
+func (id *Identity) inForce() *credential {
+	id.mu.Lock()
+	defer id.mu.Unlock()
+	return id.current
+}
+
+func (id *Identity) find(thumbprint string) *credential {
+	id.mu.Lock()
+	defer id.mu.Unlock()
+	return id.all[thumbprint]
+}
+
+// add stores a credential durably; from then on it decrypts.
+func (id *Identity) add(c *credential) error {
+	der, err := x509.MarshalPKCS8PrivateKey(c.key)
+	if err != nil {
+		return err
+	}
+	text := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.cert.Raw})...)
+	defer clear(text)
+	defer clear(der)
+	if err := writePrivate(id.dir, "agent-"+c.thumbprint+".pem", text); err != nil {
+		return err
+	}
+	id.mu.Lock()
+	defer id.mu.Unlock()
+	id.all[c.thumbprint] = c
+	return nil
+}
+
+// promote puts a stored credential into force, durably.
+func (id *Identity) promote(c *credential) error {
+	text, err := json.MarshalIndent(manifest{Tenant: id.tenant, Agent: id.agent, Current: c.thumbprint}, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := writePrivate(id.dir, manifestName, append(text, '\n')); err != nil {
+		return err
+	}
+	id.mu.Lock()
+	defer id.mu.Unlock()
+	id.current = c
+	return nil
+}
+
+// tls returns the certificate for a handshake.
+func (c *credential) tls() *tls.Certificate {
+	return &tls.Certificate{Certificate: [][]byte{c.cert.Raw}, PrivateKey: c.key, Leaf: c.cert}
+}
+
+func newCredential(key *rsa.PrivateKey, cert *x509.Certificate) *credential {
+	sum := sha1.Sum(cert.Raw) // the name that the cloud gives it
+	return &credential{key, cert, strings.ToUpper(hex.EncodeToString(sum[:]))}
+}
+
+func readCredential(path string) (*credential, error) {
+	text, err := readPrivate(path)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(text)
+	var key *rsa.PrivateKey
+	var cert *x509.Certificate
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		switch block.Type {
+		case "PRIVATE KEY":
+			var k crypto.PrivateKey
+			if k, err = x509.ParsePKCS8PrivateKey(block.Bytes); err == nil {
+				key, _ = k.(*rsa.PrivateKey)
+			}
+		case "CERTIFICATE":
+			cert, err = x509.ParseCertificate(block.Bytes)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	if key == nil || cert == nil || !key.PublicKey.Equal(cert.PublicKey) {
+		return nil, fmt.Errorf("%s does not hold one RSA key and its certificate", path)
+	}
+	return newCredential(key, cert), nil
+}
+
+// check judges an issued certificate and returns the agent's id.
+func check(key *rsa.PrivateKey, cert *x509.Certificate, tenant string, now time.Time) (string, error) {
+	return enroll.CheckCertificate(cert, &key.PublicKey, tenant, now)
+}
+
+// readPrivate reads a file that only its owner may read; the opened file is judged.
+func readPrivate(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > 64<<10 {
+		return nil, fmt.Errorf("%s is not a regular file of a few kilobytes", path)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%s can be read by others (mode %04o): run chmod 0600 %s", path, info.Mode().Perm(), path)
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
+		return nil, fmt.Errorf("%s belongs to user %d: run chown %d %s", path, st.Uid, os.Geteuid(), path)
+	}
+	buf := make([]byte, info.Size())
+	n, err := f.Read(buf)
+	return buf[:max(n, 0)], err
+}
+
+// writePrivate writes a file as a whole, durably, in a directory that nobody else
+// can enter.
+func writePrivate(dir, name string, data []byte) (err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("directory %s can be entered by others (mode %04o): run chmod 0700 %s", dir, info.Mode().Perm(), dir)
+	}
+	f, err := os.CreateTemp(dir, ".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), filepath.Join(dir, name)); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

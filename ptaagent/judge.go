@@ -1,0 +1,200 @@
+package ptaagent
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"sallyport/authn"
+	"sallyport/authn/audit"
+)
+
+var (
+	errOverload = errors.New("more requests than can be judged")
+	errForeign  = errors.New("a request of another tenant")
+	errRepeated = errors.New("a request that was here before")
+	errSuffix   = errors.New("a user whose suffix is not among pta.domains")
+)
+
+// margin of the budget is kept for the post of the result.
+const margin = 2 * time.Second
+
+// refuse counts and records a request that is not answered, or not judged.
+func (a *Agent) refuse(ctx context.Context, reason, transaction string, cause error) {
+	a.metrics.refused[reason].Inc()
+	e := &audit.Event{
+		Time: a.cfg.Now(), Code: audit.RequestRefused, Protocol: "pta", CorrelationID: transaction, Reason: reason, Detail: cause.Error(),
+	}
+	if err := a.cfg.Audit.Record(context.WithoutCancel(ctx), e); err != nil {
+		a.cfg.Logger.Error("pta: refused request was not recorded", "correlation_id", transaction, "error", err)
+	}
+	a.cfg.Logger.Warn("pta: request refused", "correlation_id", transaction, "reason", reason, "error", cause.Error())
+}
+
+// belongs judges whether a request is for this tenant, and leads to the cloud.
+func (a *Agent) belongs(ctx context.Context, r *request) bool {
+	if !strings.EqualFold(r.tenant, a.cfg.Identity.Tenant()) {
+		a.refuse(ctx, "pta_foreign_tenant", r.transaction, errForeign)
+		return false
+	}
+	if err := a.cfg.Cloud.front(r.host, r.port); err != nil {
+		a.refuse(ctx, "pta_foreign_host", r.transaction, err)
+		return false
+	}
+	return true
+}
+
+// accept takes a request into the queue.
+func (a *Agent) accept(ctx context.Context, r *request, received time.Time) {
+	if !a.belongs(ctx, r) {
+		return
+	}
+	if r.protocol != protocolPassword && r.protocol != protocolTrusted {
+		a.refuse(ctx, "pta_protocol", r.transaction, errRequest)
+		return
+	}
+	mine, c := a.cfg.Identity.ours(r.entries)
+	sum := sha256.Sum256([]byte(mine.Base64EncryptedData))
+	if !a.seen.first(r.transaction+" "+r.id, received) || (c != nil && !a.seen.first(string(sum[:]), received)) {
+		a.refuse(ctx, "pta_repeated", r.transaction, errRepeated)
+		return
+	}
+	if !a.room.Try() {
+		a.refuse(ctx, "pta_overload", r.transaction, errOverload)
+		return
+	}
+	a.work.Go(func() {
+		defer a.room.Free()
+		a.answer(r, mine, c, received)
+	})
+}
+
+// answer judges one request and posts the verdict, within the budget or not at all.
+func (a *Agent) answer(r *request, mine entry, c *credential, received time.Time) {
+	ctx, cancel := context.WithDeadline(a.run, received.Add(a.plan.Load().Budget))
+	defer cancel()
+	step := Request{CorrelationID: r.transaction, User: r.upn, Received: received}
+	result := authn.Result{Reason: authn.Busy, Cause: errOverload}
+	judging, stop := context.WithDeadline(ctx, received.Add(max(a.plan.Load().Budget-margin, a.plan.Load().Budget/2)))
+	select {
+	case a.slots <- struct{}{}:
+		step.Waited = time.Since(received)
+		begun := time.Now()
+		result = a.judge(judging, r, mine, c, &step)
+		step.Judged = time.Since(begun)
+		a.slots.Free()
+	case <-judging.Done():
+	}
+	stop()
+	number := numberOf(result.Reason)
+	begun := time.Now()
+	err := a.post(ctx, r, number, received, step.Judged)
+	step.Posted, step.Took = time.Since(begun), time.Since(received)
+	step.Reason, step.Number = result.Reason.String(), number
+	if err != nil {
+		step.Error = err.Error()
+	}
+	a.finish(step, result.Reason, err)
+}
+
+// judge returns the verdict. What cannot be decrypted, and whose suffix is not ours,
+// takes as long as a wrong password and looks like one.
+func (a *Agent) judge(ctx context.Context, r *request, mine entry, c *credential, step *Request) authn.Result {
+	start := time.Now()
+	pw, err := decrypt(c, mine)
+	step.Decrypted = time.Since(start)
+	reason := "pta_undecryptable"
+	if err == nil && !a.suffix(r.upn) {
+		pw.Wipe()
+		err, reason = errSuffix, "pta_foreign_user"
+	}
+	if err != nil {
+		a.refuse(ctx, reason, r.transaction, err)
+		a.refusalTime(ctx, time.Now())
+		return authn.Result{Reason: authn.WrongPassword, Cause: err}
+	}
+	return a.cfg.Passwords.Verify(ctx, authn.Attempt{Protocol: "pta", Party: "urn:microsoft:pta:" + a.cfg.Identity.Tenant(), CorrelationID: r.transaction},
+		authn.Credentials{Name: r.upn, Password: pw})
+}
+
+// refusalTime waits as the pipeline does before it refuses.
+func (a *Agent) refusalTime(ctx context.Context, start time.Time) {
+	if a.cfg.Delay != nil {
+		_ = a.cfg.Delay(ctx) // ended: the wait below ends too
+	}
+	const step = 50 * time.Millisecond
+	until := a.cfg.Floor
+	if over := time.Since(start) - a.cfg.Floor; over > 0 {
+		until += (over + step - 1) / step * step
+	}
+	t := time.NewTimer(time.Until(start.Add(until)))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// suffix reports whether a user's suffix is configured.
+func (a *Agent) suffix(upn string) bool {
+	i := strings.LastIndexByte(upn, '@')
+	for _, s := range a.cfg.Suffixes {
+		if i > 0 && strings.EqualFold(upn[i+1:], s) {
+			return true
+		}
+	}
+	return false
+}
+
+// finish counts, logs and remembers a request that was answered.
+func (a *Agent) finish(step Request, reason authn.Reason, err error) {
+	a.metrics.finished(step, reason, err)
+	level := a.cfg.Logger.Info
+	if err != nil {
+		level = a.cfg.Logger.Warn
+	}
+	level("pta: request", "correlation_id", step.CorrelationID, "reason", step.Reason, "result", step.Number, "waited", step.Waited,
+		"decrypted", step.Decrypted, "judged", step.Judged, "posted", step.Posted, "took", step.Took, "error", step.Error)
+	a.remember(step)
+}
+
+// memory keeps what has been seen for as long as it could be repeated with effect.
+type memory struct {
+	mu       sync.Mutex
+	now, old map[string]struct{}
+	turned   time.Time
+}
+
+const (
+	memoryAge  = 10 * time.Minute
+	memorySize = 400_000
+)
+
+func newMemory() *memory { return &memory{now: map[string]struct{}{}} }
+
+// first notes a key and reports whether it is new. A memory that is full takes
+// nothing: it refuses.
+func (m *memory) first(key string, at time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.turned.IsZero() {
+		m.turned = at
+	}
+	if at.Sub(m.turned) > memoryAge {
+		m.old, m.now, m.turned = m.now, map[string]struct{}{}, at
+	}
+	if _, ok := m.now[key]; ok {
+		return false
+	}
+	if _, ok := m.old[key]; ok {
+		return false
+	}
+	if len(m.now) >= memorySize {
+		return false
+	}
+	m.now[key] = struct{}{}
+	return true
+}

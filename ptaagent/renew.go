@@ -1,0 +1,93 @@
+package ptaagent
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"sallyport/ptaagent/internal/enroll"
+)
+
+// renewLead is how long before its end a certificate is renewed at least.
+const renewLead = 30 * 24 * time.Hour
+
+// renewals renews the certificate when it is due, until ctx ends.
+func (a *Agent) renewals(ctx context.Context) {
+	wait := time.Second
+	for {
+		sleep(ctx, wait)
+		if ctx.Err() != nil {
+			return
+		}
+		plan := a.plan.Load()
+		if plan.RenewEndpoint == "" { // no bootstrap yet
+			wait = time.Second
+			continue
+		}
+		wait = plan.RenewCheck*9/10 + rand.N(plan.RenewCheck/10+1)
+		if !a.due(plan) {
+			continue
+		}
+		if err := a.renew(ctx, plan); err != nil {
+			wait = min(wait, 15*time.Minute+rand.N(15*time.Minute))
+			a.note(func(s *Status) { s.RenewError = err.Error() })
+			a.cfg.Logger.Error("pta: the certificate was not renewed; the one in force stays", "not_after", a.cfg.Identity.NotAfter(), "error", err)
+			continue
+		}
+		a.note(func(s *Status) { s.RenewError = "" })
+		a.cfg.Logger.Info("pta: certificate renewed", "thumbprint", a.cfg.Identity.Thumbprint(), "not_after", a.cfg.Identity.NotAfter())
+	}
+}
+
+// due reports whether the lead time has begun. A certificate that lives shorter than
+// twice the lead is renewed in the last third of its life.
+func (a *Agent) due(plan *enroll.Plan) bool {
+	cert := a.cfg.Identity.inForce().cert
+	lead := max(plan.RenewLead, renewLead)
+	if life := cert.NotAfter.Sub(cert.NotBefore); lead > life/2 {
+		lead = life / 3
+	}
+	return !a.cfg.Now().Before(cert.NotAfter.Add(-lead))
+}
+
+// renew gets a certificate for a new key. The new one decrypts as soon as it is on
+// disk, and is presented once a bootstrap with it has worked; the old one decrypts
+// until it expires.
+func (a *Agent) renew(ctx context.Context, plan *enroll.Plan) error {
+	if err := a.cfg.Cloud.renewal(plan.RenewEndpoint); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	id := a.cfg.Identity
+	key, err := enroll.NewKey()
+	if err != nil {
+		return err
+	}
+	cert, err := enroll.Renew(ctx, a.mutual, plan.RenewEndpoint, a.cfg.Machine, key)
+	if err != nil {
+		return fmt.Errorf("renewal: %w", err)
+	}
+	agent, err := check(key, cert, id.Tenant(), a.cfg.Now())
+	if err != nil {
+		return fmt.Errorf("renewal: %w", err)
+	}
+	if agent != id.Agent() {
+		return fmt.Errorf("renewal: %w: it is for agent %s", enroll.ErrCertificate, agent)
+	}
+	next := newCredential(key, cert)
+	if err := id.add(next); err != nil {
+		return err
+	}
+	client := a.cfg.Network.client(func() *credential { return next })
+	defer client.CloseIdleConnections()
+	if _, _, err := a.bootstrap(ctx, client, enroll.State{}); err != nil {
+		return fmt.Errorf("the new certificate does not work: %w", err)
+	}
+	if err := id.promote(next); err != nil {
+		return err
+	}
+	a.mutual.CloseIdleConnections()
+	return nil
+}

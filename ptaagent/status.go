@@ -1,0 +1,201 @@
+package ptaagent
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sallyport/authn"
+	"sallyport/ptaagent/internal/enroll"
+	"sallyport/ptaagent/internal/relay"
+)
+
+// Request is one answered request, for an administrator.
+type Request struct {
+	// CorrelationID is what Microsoft's sign-in log shows.
+	CorrelationID string    `json:"correlation_id"`
+	User          string    `json:"user"`
+	Received      time.Time `json:"received"`
+	// Reason is the true one, Number what the cloud was told: 0, or a Win32 error.
+	Reason string `json:"reason"`
+	Number int    `json:"number"`
+	// Error says why the verdict was not taken, empty when it was.
+	Error string `json:"error,omitempty"`
+	// The steps: in the queue, decrypting, all of judging, posting, and the whole.
+	Waited    time.Duration `json:"waited_ns"`
+	Decrypted time.Duration `json:"decrypted_ns"`
+	Judged    time.Duration `json:"judged_ns"`
+	Posted    time.Duration `json:"posted_ns"`
+	Took      time.Duration `json:"took_ns"`
+}
+
+// Link is one endpoint.
+type Link = relay.Status
+
+// Status is how an agent is.
+type Status struct {
+	Tenant, Agent string
+	Thumbprint    string
+	NotAfter      time.Time
+	RenewError    string
+	// Bootstrapped is the last success; Failures counts since then.
+	Bootstrapped   time.Time
+	Failures       int
+	BootstrapError string
+	// CloudState and CloudMessage are what the cloud last told.
+	CloudState, CloudMessage string
+	Links                    []Link
+	// Recent are the last requests, the newest first.
+	Recent []Request
+}
+
+const recentSize = 1000
+
+func (a *Agent) remember(r Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.recent) < recentSize {
+		a.recent = append(a.recent, r)
+		return
+	}
+	a.recent[a.next] = r
+	a.next = (a.next + 1) % recentSize
+}
+
+// Status returns how the agent is.
+func (a *Agent) Status() Status {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.status
+	s.Thumbprint, s.NotAfter = a.cfg.Identity.Thumbprint(), a.cfg.Identity.NotAfter()
+	for _, l := range a.listeners {
+		s.Links = append(s.Links, l.Status())
+	}
+	slices.SortFunc(s.Links, func(x, y Link) int { return strings.Compare(x.Endpoint, y.Endpoint) })
+	s.Recent = append(slices.Clone(a.recent[a.next:]), a.recent[:a.next]...)
+	slices.Reverse(s.Recent)
+	return s
+}
+
+// Trouble says what an administrator should look at, nil when nothing.
+func (a *Agent) Trouble() error {
+	s := a.Status()
+	up := 0
+	for _, l := range s.Links {
+		if l.Listening {
+			up++
+		}
+	}
+	switch left := s.NotAfter.Sub(a.cfg.Now()); {
+	case left <= 0:
+		return errors.New("the agent's certificate has expired: register the agent again")
+	case s.BootstrapError != "":
+		return errors.New(s.BootstrapError)
+	case s.Bootstrapped.IsZero():
+		return errors.New("no bootstrap has worked yet")
+	case up == 0:
+		return errors.New("no signalling link stands, the cloud cannot reach this agent")
+	case s.RenewError != "":
+		return errors.New("the certificate was not renewed: " + s.RenewError)
+	case s.CloudState != "" && s.CloudState != "Ok":
+		return errors.New("the cloud says " + s.CloudState + ": " + s.CloudMessage)
+	}
+	return nil
+}
+
+func (a *Agent) note(f func(s *Status)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	f(&a.status)
+}
+
+func (a *Agent) bootstrapped(p *enroll.Plan) {
+	a.note(func(s *Status) {
+		s.Bootstrapped, s.Failures, s.BootstrapError, s.CloudState, s.CloudMessage = a.cfg.Now(), 0, "", p.State, p.Message
+	})
+	a.metrics.bootstraps["ok"].Inc()
+	if p.Override != "" {
+		a.cfg.Logger.Warn("pta: the cloud names another bootstrap address, which is not followed")
+	}
+}
+
+func (a *Agent) bootstrapFailed(ctx context.Context, err error, failures int) {
+	if ctx.Err() != nil {
+		return
+	}
+	a.metrics.bootstraps["failed"].Inc()
+	a.note(func(s *Status) { s.Failures, s.BootstrapError = failures, err.Error() })
+	level := a.cfg.Logger.Warn
+	var status *enroll.HTTPError
+	if failures >= 3 && errors.As(err, &status) && status.Status == http.StatusForbidden {
+		level = a.cfg.Logger.Error
+	}
+	level("pta: bootstrap", "failures", failures, "error", err.Error())
+}
+
+// metrics are the counters that the Windows agent has, and each step's time.
+type metrics struct {
+	results    []prometheus.Counter // by reason
+	errors     prometheus.Counter
+	refused    map[string]prometheus.Counter
+	bootstraps map[string]prometheus.Counter
+	steps      map[string]prometheus.Observer
+}
+
+// refusals is the closed set of the metric's label.
+var refusals = [...]string{
+	"pta_malformed", "pta_protocol", "pta_foreign_tenant", "pta_foreign_host", "pta_foreign_user", "pta_repeated", "pta_overload", "pta_undecryptable",
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	results := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sallyport_pta_authentications_total", Help: "Requests of the cloud that were judged, by reason.",
+	}, []string{"reason"})
+	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sallyport_pta_refused_total", Help: "Requests that were not judged, by reason.",
+	}, []string{"reason"})
+	bootstraps := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sallyport_pta_bootstraps_total", Help: "Heartbeats by result.",
+	}, []string{"result"})
+	steps := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "sallyport_pta_step_seconds", Help: "Time of the steps of a request, and of the whole.",
+		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15},
+	}, []string{"step"})
+	m := &metrics{
+		errors: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "sallyport_pta_errors_total", Help: "Requests whose verdict the cloud did not get.",
+		}),
+		refused: map[string]prometheus.Counter{}, bootstraps: map[string]prometheus.Counter{}, steps: map[string]prometheus.Observer{},
+	}
+	for _, reason := range authn.Reasons() {
+		m.results = append(m.results, results.WithLabelValues(reason.String()))
+	}
+	for _, reason := range refusals {
+		m.refused[reason] = refused.WithLabelValues(reason)
+	}
+	for _, result := range []string{"ok", "failed"} {
+		m.bootstraps[result] = bootstraps.WithLabelValues(result)
+	}
+	for _, step := range []string{"wait", "decrypt", "judge", "post", "all"} {
+		m.steps[step] = steps.WithLabelValues(step)
+	}
+	if r != nil {
+		r.MustRegister(results, refused, bootstraps, steps, m.errors)
+	}
+	return m
+}
+
+func (m *metrics) finished(s Request, reason authn.Reason, err error) {
+	m.results[reason].Inc()
+	if err != nil {
+		m.errors.Inc()
+	}
+	for step, d := range map[string]time.Duration{"wait": s.Waited, "decrypt": s.Decrypted, "judge": s.Judged, "post": s.Posted, "all": s.Took} {
+		m.steps[step].Observe(d.Seconds())
+	}
+}
