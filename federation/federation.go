@@ -117,6 +117,8 @@ type Answer struct {
 	// Link is set for a party that signs people out server to server: the name by which
 	// it finds the session, and what tells sessions of one name apart.
 	Link, LinkLabel string
+	// Detail is what else the audit record of the token says of the request.
+	Detail string
 	// Refusal is set when the fields hold no token but tell the party why there is
 	// none; it is the reason, for the audit record.
 	Refusal error

@@ -24,6 +24,8 @@ var errMessage = errors.New("saml: malformed message")
 
 // envelope is one message as its binding carried it, not verified.
 type envelope struct {
+	// note is what its verification has to say for the audit record.
+	note     string
 	document *xmlsec.Document
 	// response is true for SAMLResponse.
 	response bool

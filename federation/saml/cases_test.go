@@ -104,6 +104,9 @@ func TestC02_NameIDPolicyWithoutFormatAndScoping(t *testing.T) {
 			if id.SelectAttrValue("Format", "") != saml.FormatUnspecified || id.Text() != "alice@contoso.test" {
 				t.Errorf("NameID %q", id.Text())
 			}
+			if got := g.answers[0].Detail; got != `requesters ["https://app.fabrikam.test/"]` {
+				t.Errorf("the audit record says %q", got)
+			}
 		})
 	send(t, request("", `<samlp:NameIDPolicy>`+saml.FormatTransient+`</samlp:NameIDPolicy>`), func(t *testing.T, g *rig, err error) {
 		if err != nil {
@@ -122,6 +125,9 @@ func TestC03_KeysAreFoundWithoutACertificate(t *testing.T) {
 			send(t, doc, func(t *testing.T, g *rig, err error) {
 				if ok != (err == nil) || ok != (g.tokens() == 1) {
 					t.Errorf("%v, %d tokens", err, g.tokens())
+				}
+				if ok && (name == "expired-cert") != strings.Contains(g.answers[0].Detail, "which expired on 2024-") {
+					t.Errorf("the audit record says %q", g.answers[0].Detail)
 				}
 				if !ok && (!local(err, federation.ProblemBadRequest) || strings.Count(err.Error(), ", ") != 1) {
 					t.Errorf("the refusal does not name both keys tried: %v", err)
@@ -238,4 +244,55 @@ func TestMicrosoft365(t *testing.T) {
 			t.Error(second)
 		}
 	})
+}
+
+// Of several classes the first that can be met wins, and none that was not asked.
+func TestC08_FirstClassThatCanBeMet(t *testing.T) {
+	const prefix = "urn:oasis:names:tc:SAML:2.0:ac:classes:"
+	for _, c := range []struct {
+		comparison string
+		asked      []string
+		want       string // empty: NoAuthnContext
+	}{
+		{"exact", []string{"Smartcard", "Password", "PasswordProtectedTransport"}, "Password"},
+		{"exact", []string{"Smartcard", "X509"}, ""},
+		{"minimum", []string{"Password"}, "PasswordProtectedTransport"},
+		{"minimum", []string{"Smartcard"}, ""},
+		{"maximum", []string{"Smartcard"}, "PasswordProtectedTransport"},
+		{"maximum", []string{"Password"}, "Password"},
+		{"better", []string{"Password"}, "PasswordProtectedTransport"},
+		{"better", []string{"PasswordProtectedTransport"}, ""},
+	} {
+		list := ""
+		for _, a := range c.asked {
+			list += `<saml:AuthnContextClassRef>` + prefix + a + `</saml:AuthnContextClassRef>`
+		}
+		g := newRig(t)
+		if err := g.get(redirect(request("", `<samlp:RequestedAuthnContext Comparison="`+c.comparison+`">`+list+`</samlp:RequestedAuthnContext>`))); err != nil {
+			t.Fatal(err)
+		}
+		if c.want == "" {
+			if _, second := g.status(); second != "NoAuthnContext" {
+				t.Errorf("%s %v: %s", c.comparison, c.asked, second)
+			}
+			continue
+		}
+		if got := g.answer().FindElement("./Assertion/AuthnStatement/AuthnContext/AuthnContextClassRef").Text(); got != prefix+c.want {
+			t.Errorf("%s %v: %s", c.comparison, c.asked, got)
+		}
+	}
+}
+
+// Indexes of endpoints that a browser's answer does not go to are told apart.
+func TestC04_IndexesOfOtherBindings(t *testing.T) {
+	for index, want := range map[string]string{"8": "UnsupportedBinding", "9": "UnsupportedBinding", "99": ""} {
+		send(t, request(`AssertionConsumerServiceIndex="`+index+`"`, ""), func(t *testing.T, g *rig, err error) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if top, second := g.status(); top != "Requester" || second != want || g.handed[0].Action != wikiACS {
+				t.Errorf("index %s: %s %s at %s", index, top, second, g.handed[0].Action)
+			}
+		})
+	}
 }

@@ -18,6 +18,8 @@ type extra struct {
 	format, class string
 	// subject is whom the party asked for, empty for anybody.
 	subject, subjectFormat string
+	// detail is for the audit record; it may be empty.
+	detail string
 }
 
 // separator cannot stand in any of the values: no XML carries it.
@@ -26,17 +28,24 @@ const separator = "\x00"
 var errExtra = errors.New("saml: the request's own part cannot be read")
 
 func (x *extra) encode() string {
-	return strings.Join([]string{x.id, strconv.FormatInt(x.accepted.Unix(), 36), x.format, x.class, x.subject, x.subjectFormat}, separator)
+	f := []string{x.id, strconv.FormatInt(x.accepted.Unix(), 36), x.format, x.class, x.subject, x.subjectFormat}
+	if x.detail != "" {
+		f = append(f, x.detail)
+	}
+	return strings.Join(f, separator)
 }
 
 func parseExtra(s string) (*extra, error) {
 	f := strings.Split(s, separator)
-	if len(f) != 6 {
+	if len(f) == 6 {
+		f = append(f, "")
+	}
+	if len(f) != 7 {
 		return nil, errExtra
 	}
 	at, err := strconv.ParseInt(f[1], 36, 64)
 	if err != nil {
 		return nil, errExtra
 	}
-	return &extra{id: f[0], accepted: time.Unix(at, 0), format: f[2], class: f[3], subject: f[4], subjectFormat: f[5]}, nil
+	return &extra{id: f[0], accepted: time.Unix(at, 0), format: f[2], class: f[3], subject: f[4], subjectFormat: f[5], detail: f[6]}, nil
 }

@@ -221,7 +221,7 @@ func (h *Handler) verify(ctx context.Context, e *envelope, p *Party, root *etree
 		if err != nil {
 			return nil, fmt.Errorf("%w (tried %s)", err, thumbprints(p))
 		}
-		h.noteExpired(ctx, p, i)
+		h.noteExpired(ctx, e, p, i)
 	}
 	if !e.document.Signed() {
 		return root, nil
@@ -230,7 +230,7 @@ func (h *Handler) verify(ctx context.Context, e *envelope, p *Party, root *etree
 	if err != nil {
 		return nil, fmt.Errorf("%w (tried %s)", err, thumbprints(p))
 	}
-	h.noteExpired(ctx, p, v.Key)
+	h.noteExpired(ctx, e, p, v.Key)
 	return v.Root, nil
 }
 
@@ -264,7 +264,7 @@ func (h *Handler) request(e *envelope, head *head, p *Party, root *etree.Element
 		told.to = to
 		return nil, told, nil
 	}
-	x := extra{id: q.id, accepted: h.cfg.Now(), format: format, class: class, subject: q.subject, subjectFormat: q.subjectFormat}
+	x := extra{id: q.id, accepted: h.cfg.Now(), format: format, class: class, subject: q.subject, subjectFormat: q.subjectFormat, detail: q.detail(e.note)}
 	return &federation.SignInRequest{
 		Protocol: "saml", Party: &p.RelyingParty, Realm: q.issuer, ReplyTo: to.URL, State: e.state, HasState: e.hasState,
 		ForceLogin: q.forceAuthn, Passive: q.isPassive, Passwords: class != "" && class != classUnspecified,
@@ -351,52 +351,4 @@ func (h *Handler) self(p *Party) *federation.RelyingParty {
 		return &federation.RelyingParty{FormActions: []string{h.origin}}
 	}
 	return &federation.RelyingParty{Key: p.Key, Name: p.Name, FormActions: []string{h.origin}}
-}
-
-// noteExpired reports a signature by a certificate that has expired (CASES C03).
-func (h *Handler) noteExpired(ctx context.Context, p *Party, key int) {
-	c := p.Certificates[key]
-	if h.cfg.Now().Before(c.NotAfter) {
-		return
-	}
-	h.expired.WithLabelValues(p.Key).Inc()
-	h.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "a party signs with an expired certificate", slog.String("party", p.Key),
-		slog.String("thumbprint", thumbprint(c)), slog.Time("not_after", c.NotAfter), slog.String("ref", web.From(ctx).Reference))
-}
-
-// refused records the refusal of a message that ends in a page of ours.
-func (h *Handler) refused(r *http.Request, p *Party, err error) error {
-	var fe *federation.Error
-	if !errors.As(err, &fe) {
-		return err
-	}
-	if aerr := h.audited(r, p, string(fe.Problem), fe.Cause); aerr != nil {
-		with := *fe
-		with.Cause = errors.Join(fe.Cause, aerr)
-		return &with
-	}
-	return err
-}
-
-// audited writes the audit event of a refusal. No token leaves here, so that a
-// trail that cannot be written changes nothing else.
-func (h *Handler) audited(r *http.Request, p *Party, reason string, cause error) error {
-	if h.cfg.Audit == nil {
-		return nil
-	}
-	info := web.From(r.Context())
-	e := &audit.Event{
-		Time: h.cfg.Now(), Code: audit.RequestRefused, Reference: info.Reference, CorrelationID: info.CorrelationID,
-		Protocol: "saml", Client: info.Client.String(), Inside: info.Inside, Reason: reason,
-	}
-	if p != nil {
-		e.Party = p.entity()
-	}
-	if cause != nil {
-		e.Detail = cause.Error()
-	}
-	if err := h.cfg.Audit.Record(context.WithoutCancel(r.Context()), e); err != nil {
-		return fmt.Errorf("saml: audit: %w", err)
-	}
-	return nil
 }

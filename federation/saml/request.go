@@ -300,3 +300,22 @@ func texts(e *etree.Element, namespace, local string) ([]string, error) {
 	}
 	return out, nil
 }
+
+// maxDetail bounds what a request may add to the audit record.
+const maxDetail = 512
+
+// detail is what the audit record says of a request besides who and where: for whom
+// else the party asks (CASES C02), and the note of its verification.
+func (q *authnRequest) detail(note string) string {
+	if len(q.requesterIDs) == 0 {
+		return note
+	}
+	text := fmt.Sprintf("requesters %q", q.requesterIDs) // quoted: they are the sender's words
+	if len(text) > maxDetail {
+		text = strings.ToValidUTF8(text[:maxDetail], "") + "…"
+	}
+	if note != "" {
+		text = note + "; " + text
+	}
+	return text
+}

@@ -120,6 +120,7 @@ func (r *Responder) answer(ctx context.Context, p *Party, req *federation.SignIn
 		return nil, err
 	}
 	out := post(req.ReplyTo, m.message, req)
+	out.Detail = x.detail
 	out.TokenID, out.KeyID, out.NameID, out.Issuer = m.assertion.ID, m.keyID, m.assertion.NameID, m.assertion.Issuer
 	// Whatever the party's own binding: parties that offer the browser may still sign
 	// people out server to server where metadata names that.

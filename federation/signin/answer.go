@@ -78,6 +78,7 @@ func (f *Flow) issue(w http.ResponseWriter, r *http.Request, req *federation.Sig
 	}
 	e := f.event(ctx, audit.TokenIssued, req, sub)
 	e.TokenID, e.KeyID, e.Subject, e.Issuer = ans.TokenID, ans.KeyID, ans.NameID, ans.Issuer
+	e.Detail = ans.Detail
 	done = f.metrics.step("audit")
 	err = f.cfg.Audit.Record(ctx, e)
 	done()
