@@ -38,6 +38,7 @@ func authority(t *testing.T, httpPort, tlsPort int) *httptest.Server {
 	dns.SetDefaultDNSIPv6("")
 	go dns.Run()
 	t.Cleanup(dns.Shutdown)
+	awaitDNS(t, dnsAddress)
 	store := db.NewMemoryStore()
 	authority := ca.New(quiet, store, "", "ecdsa", 0, 1, map[string]ca.Profile{"default": {Description: "the default"}})
 	checker := va.New(quiet, httpPort, tlsPort, false, dnsAddress, store)
@@ -45,6 +46,26 @@ func authority(t *testing.T, httpPort, tlsPort int) *httptest.Server {
 	s := httptest.NewTLSServer(front.Handler())
 	t.Cleanup(s.Close)
 	return s
+}
+
+// awaitDNS returns when the resolver answers, which it tells nobody by itself.
+func awaitDNS(t *testing.T, address string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	r := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}}
+	for {
+		if _, err := r.LookupHost(ctx, acmeHost); err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatal("the resolver of the test does not answer")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 func freeUDP(t *testing.T) string {

@@ -69,10 +69,10 @@ func TestBadValuesAreRefusedWithAdvice(t *testing.T) {
 		{"Redis in the clear", with(t, store, redis+"redis://redis.contoso.test:6379"), "is without TLS to another machine"},
 		{"Redis password in the URL", with(t, store, redis+"rediss://u:p@redis.contoso.test:6379"), "a secret is never written in this file"},
 		{"Redis without secret", with(t, store, "  store: redis\n  redis: {url: \"rediss://r.test:1\"}"), "sessions.secret_file: is missing"},
-		{"generated key for several instances", with(t, store, redis+"rediss://r.test:6379"), "several instances would each make a key"},
+		{"generated key for several instances", with(t, living, pair, store, redis+"rediss://r.test:6379"), "several instances would each make a key"},
 		{"absolute below idle", with(t, store, store+"\n  idle: 9h"), "is shorter than sessions.idle"},
-		{"one file for key and certificate", with(t, "keys/signing.crt", "keys/signing.key"), "is the same file as key_file"},
-		{"C11 one key for two purposes", with(t, "keys/signing.key", "tls/sts.contoso.test.key"), "must not be used for anything else"},
+		{"one file for key and certificate", with(t, living, pair, "keys/signing.crt", "keys/signing.key"), "is the same file as key_file"},
+		{"C11 one key for two purposes", with(t, living, pair, "keys/signing.key", "tls/sts.contoso.test.key"), "must not be used for anything else"},
 		{"key size", with(t, "  generate: true", "  generate: true\n  key_bits: 1024"), "write 2048, 3072 or 4096"},
 		{"threshold not below AD's", with(t, url, url+"lockout: {threshold: 5, lowest_ad_threshold: 5}\n"), "write at most 3, or unsafe: true"},
 		{"L01 many instances", with(t, url, url+"lockout: {instances: 101}\n"), "write how many run"},
@@ -136,9 +136,9 @@ func TestSecretsInTheFileAreRefusedWithoutRepeatingThem(t *testing.T) {
 		"redis password":   with(t, store, "  store: redis\n  secret_file: s\n  redis: {url: \"rediss://r.test:1\", user: u, password: "+secret+"}"),
 		"redis URL":        with(t, store, redis+"rediss://u:"+secret+"@r.test:1"),
 		"broken redis URL": with(t, store, redis+"\"rediss://u:"+secret+"@%zz\""),
-		"signing key":      with(t, "  key_file: keys/signing.key", "  private_key: "+secret),
+		"signing key":      with(t, living, pair, "  key_file: keys/signing.key", "  private_key: "+secret),
 		"variable":         with(t, "    password_file: secrets/service-account", "    password_env: \""+secret+"\""),
-		"key in PEM":       with(t, "keys/signing.key", "\"-----BEGIN PRIVATE KEY----- "+secret+"\""),
+		"key in PEM":       with(t, living, pair, "keys/signing.key", "\"-----BEGIN PRIVATE KEY----- "+secret+"\""),
 	} {
 		got := strings.Join(problemsOf(t, text), "\n")
 		if !strings.Contains(got, "secret") && !strings.Contains(got, "file of its own") && name != "broken redis URL" {
