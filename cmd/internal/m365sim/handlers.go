@@ -22,6 +22,8 @@ func (s *Sim) loginOrigin() http.Handler {
 	m := http.NewServeMux()
 	m.HandleFunc("GET /{$}", s.askName)
 	m.HandleFunc("POST /{$}", s.takeName)
+	m.HandleFunc("GET /managed", s.askPassword)
+	m.HandleFunc("POST /managed", s.takePassword)
 	m.HandleFunc("POST /login.srf", s.takeToken)
 	m.HandleFunc("GET /login.srf", s.cleanup)
 	m.HandleFunc("GET /logout", s.logout)

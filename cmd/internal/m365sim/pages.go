@@ -16,7 +16,7 @@ body{margin:0;background:var(--page);color:var(--ink);font:16px/1.5 system-ui,sa
 main{max-width:52rem;margin:2.5rem auto;background:var(--card);border:1px solid var(--line);border-radius:10px;padding:1.75rem 2rem}
 h1{font-size:1.5rem;margin:0 0 .75rem}h2{font-size:1.1rem;margin:1.5rem 0 .5rem}
 label{display:block;font-weight:600;margin:.75rem 0 .25rem}
-input[type=text]{width:100%;box-sizing:border-box;font:inherit;padding:.6rem;border:1px solid var(--soft);border-radius:6px;background:var(--card);color:var(--ink)}
+input[type=text],input[type=password]{width:100%;box-sizing:border-box;font:inherit;padding:.6rem;border:1px solid var(--soft);border-radius:6px;background:var(--card);color:var(--ink)}
 .row{font-weight:400;display:flex;gap:.5rem;align-items:center}
 button,.go{font:inherit;font-weight:600;padding:.6rem 1.4rem;border:0;border-radius:6px;background:var(--accent);color:var(--card);margin-top:1rem;text-decoration:none;display:inline-block}
 table{border-collapse:collapse;width:100%;font-size:.9rem}td,th{text-align:left;vertical-align:top;padding:.35rem .6rem .35rem 0;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
@@ -27,7 +27,7 @@ pre{overflow:auto;background:var(--page);padding:.75rem;border-radius:6px;font-s
 
 {{define "checks"}}<h2>What was checked</h2><table>{{range .Checks}}<tr><td class="{{if .OK}}good{{else}}bad{{end}}">{{if .OK}}holds{{else}}broken{{end}}</td><td>{{.Rule}}</td></tr>{{end}}</table>{{end}}
 
-{{define "name"}}{{template "top" .}}<h1>Sign in</h1>
+{{define "name"}}{{template "top" .}}{{if .Tabs}}<p><b>Federated domain</b> · <a href="/managed">Managed domain (pass-through authentication)</a></p>{{end}}<h1>Sign in</h1>
 <p class="soft">Stand-in of the Microsoft 365 sign-in page. It asks only for the user name and finds out who checks the password.</p>
 {{with .Problem}}<p class="bad" role="alert">{{.}}</p>{{end}}
 <form method="post" action="/"><label for="loginfmt">User name</label>
@@ -57,11 +57,12 @@ pre{overflow:auto;background:var(--page);padding:.75rem;border-radius:6px;font-s
 <details><summary>The assertion</summary><pre>{{.V.Token}}</pre></details>{{template "end" .}}{{end}}`
 
 func (s *Sim) render(w http.ResponseWriter, status int, name string, data map[string]any) {
-	titles := map[string]string{"name": "Sign in", "refused": "Sign-in refused", "portal": "Signed in", "samlrequest": "Sign in"}
+	titles := map[string]string{"name": "Sign in", "refused": "Sign-in refused", "portal": "Signed in", "samlrequest": "Sign in", "managed": "Sign in", "managedin": "Signed in"}
+	data["Tabs"] = s.tabs() != nil
 	data["Banner"], data["Title"] = s.banner, titles[name]+" · stand-in of Microsoft 365"
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	_ = pages.ExecuteTemplate(w, name, data)
 }
 
-var pages = template.Must(template.New("").Parse(layout))
+var pages = template.Must(template.New("").Parse(layout + managedPages))

@@ -68,6 +68,7 @@ type Sim struct {
 	servers []*http.Server
 
 	mu       sync.Mutex
+	managed  Managed // nil: there is no managed domain
 	domains  []Domain
 	users    []User
 	pending  map[string]pending // by estsrequest
