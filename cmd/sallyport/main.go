@@ -37,7 +37,7 @@ type command struct {
 }
 
 func commands() []command {
-	return []command{serveCommand(), checkCommand(), signinCommand(), sessionsCommand(), certsCommand(), domainCommand(), rpCommand(), auditCommand(), versionCommand()}
+	return []command{serveCommand(), checkCommand(), signinCommand(), sessionsCommand(), certsCommand(), domainCommand(), rpCommand(), ptaCommand(), auditCommand(), versionCommand()}
 }
 
 func main() {

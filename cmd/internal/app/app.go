@@ -35,6 +35,7 @@ import (
 	"sallyport/federation/token"
 	"sallyport/federation/web"
 	"sallyport/federation/wsfed"
+	"sallyport/ptaagent"
 )
 
 // Options are what a caller may add to the settings. The zero value serves the
@@ -85,6 +86,7 @@ type App struct {
 	groups       *claims.GroupIndex
 	gate         *lockout.Memory
 	passwords    *password.Pipeline
+	pta          *ptaagent.Agent // nil where none runs
 	sessions     session.Store
 	store        *redisstore.Store // nil with memory
 	revocations  *session.Revocations
@@ -161,7 +163,7 @@ func New(cfg *config.Config, opts Options) (*App, error) {
 		a.log = telemetry.NewLogger(telemetry.LogConfig{Writer: os.Stderr, Level: a.level})
 	}
 	for _, step := range []func() error{
-		a.buildAudit, a.buildSessions, a.buildKeys, a.buildDirectory, a.buildPasswords, a.buildFront, a.buildHealth, a.buildWatch,
+		a.buildAudit, a.buildSessions, a.buildKeys, a.buildDirectory, a.buildPasswords, a.buildFront, a.buildHealth, a.buildPTA, a.buildWatch,
 	} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, a.closeParts())
@@ -184,6 +186,7 @@ func (a *App) Start(ctx context.Context) error {
 	a.watchAnchors(a.cfg)
 	a.watchPartners(a.live.Load().keeper)
 	a.spawn(func() { a.revocations.Run(run) })
+	a.startPTA(run)
 	if a.watch != nil {
 		a.spawn(func() { a.watch.Run(run) })
 	}
@@ -210,7 +213,7 @@ func (a *App) Start(ctx context.Context) error {
 	}
 	if a.cfg.Ops.Control != "" {
 		control, err := telemetry.StartControl(telemetry.ControlConfig{
-			Path: a.cfg.Ops.Control, Reload: a.Reload, Partial: ErrRestart, EndSessions: a.EndSessions, Health: a.health, Pprof: a.cfg.Ops.Pprof, Logger: a.log,
+			Path: a.cfg.Ops.Control, Reload: a.Reload, Partial: ErrRestart, EndSessions: a.EndSessions, PTA: a.PTAStatus, Health: a.health, Pprof: a.cfg.Ops.Pprof, Logger: a.log,
 		})
 		if err != nil {
 			return err

@@ -127,7 +127,7 @@ func changedFixed(was, is *config.Config) []string {
 		{"listen", was.Listen, is.Listen}, {"tls", was.TLS, is.TLS}, {"proxy.proxy_protocol", was.Proxy.ProxyProtocol, is.Proxy.ProxyProtocol},
 		{"directory", was.Directory, is.Directory}, {"sessions", was.Sessions, is.Sessions}, {"signing", was.Signing, is.Signing},
 		{"microsoft365.graph", was.Microsoft365.Graph, is.Microsoft365.Graph},
-		{"lockout", was.Lockout, is.Lockout}, {"saml", was.SAML, is.SAML}, {"audit", was.Audit, is.Audit},
+		{"lockout", was.Lockout, is.Lockout}, {"saml", was.SAML, is.SAML}, {"audit", was.Audit, is.Audit}, {"pta", was.PTA, is.PTA},
 		{"ops", [3]any{was.Ops.Listen, was.Ops.Control, was.Ops.Pprof}, [3]any{is.Ops.Listen, is.Ops.Control, is.Ops.Pprof}},
 	} {
 		if !reflect.DeepEqual(s.was, s.is) {

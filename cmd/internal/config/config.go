@@ -51,6 +51,8 @@ type Config struct {
 	SAML SAML `yaml:"saml"`
 	// MetadataQuery finds further SAML 2.0 parties when they are needed. Default: off.
 	MetadataQuery MetadataQuery `yaml:"metadata_query"`
+	// PTA is the pass-through authentication agent, for managed domains.
+	PTA PTA `yaml:"pta"`
 	// SigninPage is the look and the words of the pages.
 	SigninPage SigninPage `yaml:"signin_page"`
 	// Audit says where the audit trail goes.

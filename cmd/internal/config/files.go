@@ -43,6 +43,7 @@ func (c *Config) checkFiles(p *problems) {
 	check("audit.chain_key_file", key(Secret{File: c.Audit.ChainKeyFile}))
 	c.checkSigningFiles(check)
 	c.checkSAMLFiles(check)
+	c.checkPTAFiles(check)
 	c.checkGraphFiles(check)
 	c.checkMetadataFiles(check)
 	check("signin_page.logo_file", logo(c.SigninPage.LogoFile))

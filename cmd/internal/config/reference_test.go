@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write deploy/docs/settings.md")
 // structs. To write it anew: go test ./cmd/internal/config -run Reference -update
 func TestReferenceMatchesTheCode(t *testing.T) {
 	r := reference{types: map[string]*ast.TypeSpec{}, docs: map[string]string{}}
-	for _, name := range []string{"config.go", "acme.go", "graph.go", "signing.go", "claims.go", "saml.go"} {
+	for _, name := range []string{"config.go", "acme.go", "graph.go", "signing.go", "claims.go", "saml.go", "pta.go"} {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)

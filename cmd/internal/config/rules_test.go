@@ -151,7 +151,7 @@ func TestSecretsInTheFileAreRefusedWithoutRepeatingThem(t *testing.T) {
 }
 
 func TestSectionsOfLaterCapabilitiesAreRefused(t *testing.T) {
-	for _, section := range []string{"kerberos", "pta"} {
+	for _, section := range []string{"kerberos"} {
 		got := strings.Join(problemsOf(t, with(t, url, url+section+": {on: true}\n")), "\n")
 		if !strings.Contains(got, section+": not available in this version") {
 			t.Errorf("%s: %s", section, got)

@@ -10,7 +10,6 @@ import (
 // one of them is refused: silence would let an admin believe that it works.
 var later = map[string]string{
 	"kerberos":              "sign-in without a prompt (Kerberos)",
-	"pta":                   "the pass-through authentication agent",
 	"sentinel":              "Redis Sentinel",
 	"cluster":               "Redis Cluster",
 	"keytab_file":           "Kerberos for the service account",

@@ -20,6 +20,7 @@ func (c *Config) validate(p *problems) {
 	c.validateParties(p)
 	c.validateQuery(p)
 	c.validateActive(p)
+	c.validatePTA(p)
 	c.validatePage(p)
 	c.validateAudit(p)
 	c.validateOps(p)

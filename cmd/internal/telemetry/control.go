@@ -27,7 +27,9 @@ type ControlConfig struct {
 	// EndSessions ends all sessions of the person with this user name and returns
 	// whose they were. Its error is for an admin.
 	EndSessions func(ctx context.Context, user string) (account string, err error)
-	Health      *Health
+	// PTA is the agent's status as JSON will have it, nil where none runs.
+	PTA    func() any
+	Health *Health
 	// Pprof offers profiles, which show memory.
 	Pprof  bool
 	Logger *slog.Logger
@@ -116,6 +118,16 @@ func controlHandler(cfg ControlConfig) http.Handler {
 	})
 	if cfg.EndSessions != nil {
 		mux.HandleFunc("POST /sessions/end", endSessions(cfg.EndSessions))
+	}
+	if cfg.PTA != nil {
+		mux.HandleFunc("GET /pta", func(w http.ResponseWriter, _ *http.Request) {
+			status := cfg.PTA()
+			if status == nil {
+				writeJSON(w, http.StatusNotFound, map[string]string{"error": "no agent runs"})
+				return
+			}
+			writeJSON(w, http.StatusOK, status)
+		})
 	}
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusOK, cfg.Health.Ready(r.Context()))
