@@ -57,6 +57,7 @@ func (d *Demo) Check(ctx context.Context, w io.Writer) bool {
 		{"alice", "SAML 2.0, response changed", d.checkTamperedSAML},
 		{"alice", "WS-Trust, no browser", d.checkActive},
 		{"others", "WS-Trust, refused", d.checkActiveRefusals},
+		{"four", "managed domain, PTA agent", d.checkManaged},
 		{"alice, others", "SAML 2.0 ECP, no browser", d.checkEnhanced},
 	} {
 		outcome, err := c.f(ctx)

@@ -22,6 +22,7 @@ import (
 	"sallyport/cmd/internal/m365sim"
 	"sallyport/cmd/internal/telemetry"
 	"sallyport/cmd/internal/trip"
+	"sallyport/ptaagent/ptatest"
 )
 
 const (
@@ -59,6 +60,8 @@ type Demo struct {
 	Directory *directorytest.Directory
 	Cloud     *m365sim.Sim
 	Gateway   *app.App
+	// PTA is the cloud of the managed domain.
+	PTA *ptatest.Cloud
 
 	authority *authority
 }
@@ -109,11 +112,18 @@ func Start(ctx context.Context, opts Options) (d *Demo, err error) {
 	if err := d.startCloud(cert, opts.Port+1); err != nil {
 		return d, err
 	}
+	step("starting the stand-in of the PTA cloud, registering the agent")
+	if err := d.startPTA(ctx); err != nil {
+		return d, err
+	}
 	step("starting the gateway (makes its token-signing key)")
 	if err := d.startGateway(ctx, opts); err != nil {
 		return d, err
 	}
 	if err := d.federate(); err != nil {
+		return d, err
+	}
+	if err := d.manage(ctx); err != nil {
 		return d, err
 	}
 	step("ready")
@@ -204,6 +214,7 @@ saml: {ecp: everywhere}
 audit: {file: audit.jsonl}
 ops: {listen: "127.0.0.1:0", drain_time: 10ms}
 `, host, port, federated, issuer, d.Cloud.LoginSRF(), d.Directory.ServiceName, d.Directory.Domain, d.Directory.NetBIOS, servers, organisation)
+	text += d.ptaSettings()
 	if change != nil {
 		text = change(text)
 	}
@@ -278,6 +289,9 @@ func (d *Demo) Close() {
 	if d.Cloud != nil {
 		d.Cloud.Close()
 	}
+	if d.PTA != nil {
+		_ = d.PTA.Close()
+	}
 	if d.Directory != nil {
 		_ = d.Directory.Close()
 	}
@@ -291,11 +305,12 @@ func (d *Demo) Welcome(w io.Writer) {
 	fmt.Fprintf(w, `
 Open            %s
                 (the certificate is made for this run: let the browser go on when it warns)
+Managed domain  %s (pass-through authentication)
 Gateway         %s
 Settings        %s
 Stop            Ctrl+C
 
-`, d.Cloud.URL(), d.SignInURL(), d.Settings())
+`, d.Cloud.URL(), d.Cloud.ManagedURL(), d.SignInURL(), d.Settings())
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(t, "USER NAME\tOR\tPASSWORD\tACCOUNT IS")
 	for _, u := range d.Users {

@@ -4,5 +4,6 @@
 // start it to have real neighbours on both sides.
 //
 // The gateway is started as an admin would start it: from a settings file, with
-// secrets in files of their own.
+// secrets in files of their own. One domain stands for both kinds: federated at the
+// first page, managed with a pass-through authentication agent at the second.
 package demo
