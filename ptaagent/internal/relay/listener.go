@@ -128,7 +128,7 @@ func (l *Listener) SetEndpoint(e Endpoint) {
 }
 
 // pauses are waited between attempts, the last one again and again, each jittered.
-var pauses = [...]time.Duration{200 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 30 * time.Second}
+var pauses = [...]time.Duration{200 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 20 * time.Second}
 
 // jitter is a random part of d.
 func jitter(d time.Duration) time.Duration {
@@ -167,11 +167,12 @@ func (l *Listener) Run(ctx context.Context) {
 			silence = min(2*silence, 10*time.Minute)
 		case endLost:
 			l.lost(current.err)
-			if l.cfg.Now().Sub(current.opened) > time.Minute {
+			// The relay was there a moment ago; only one that ends links at once is given time.
+			if l.cfg.Now().Sub(current.opened) > 10*time.Second {
 				attempt = 0
 			}
-			wait := pauses[min(attempt, len(pauses)-1)]
-			attempt++
+			wait := pauses[min(attempt, 2)]
+			attempt = min(attempt+1, 2)
 			_ = current.conn.Close()
 			current = nil
 			sleep(ctx, jitter(2*wait))

@@ -174,6 +174,9 @@ func (s *session) take(ctx context.Context, h *held) error {
 	if h.last {
 		s.seq.ended = true
 	}
+	if h.m.ping() {
+		return nil
+	}
 	if h.m.action == nsReliable+"/LastMessage" {
 		return s.sendLast()
 	}
@@ -182,18 +185,17 @@ func (s *session) take(ctx context.Context, h *held) error {
 
 // ranges are the numbers that have arrived, as inclusive ranges in order.
 func (q *sequences) ranges() (list [][2]uint64) {
-	list = append(list, [2]uint64{min(1, q.highest), q.highest})
+	if q.highest > 0 || len(q.held) == 0 {
+		list = append(list, [2]uint64{min(1, q.highest), q.highest})
+	}
 	numbers := make([]uint64, 0, len(q.held))
 	for n := range q.held {
 		numbers = append(numbers, n)
 	}
 	slices.Sort(numbers)
 	for _, n := range numbers {
-		if last := &list[len(list)-1]; n == last[1]+1 {
-			last[1] = n
-			if last[0] == 0 {
-				last[0] = n
-			}
+		if len(list) > 0 && n == list[len(list)-1][1]+1 {
+			list[len(list)-1][1] = n
 			continue
 		}
 		list = append(list, [2]uint64{n, n})

@@ -147,7 +147,7 @@ func (s *session) message(ctx context.Context, payload []byte, received time.Tim
 	if err != nil {
 		return err
 	}
-	if m.action == "Ping" || m.action == nsConnect+"/Ping" {
+	if m.ping() && (s.seq == nil || m.header.Child(nsReliable, "Sequence") == nil) {
 		return nil
 	}
 	if s.seq != nil {

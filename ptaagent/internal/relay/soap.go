@@ -37,6 +37,9 @@ type envelope struct {
 	body      *binxml.Element
 }
 
+// ping reports the sender's sign of life, which is answered by nothing.
+func (m *envelope) ping() bool { return m.action == "Ping" || m.action == nsConnect+"/Ping" }
+
 // understood are the header blocks that may say mustUnderstand.
 var understood = map[[2]string]bool{
 	{nsAddressing, "Action"}: true, {nsAddressing, "To"}: true, {nsAddressing, "MessageID"}: true, {nsAddressing, "ReplyTo"}: true,
