@@ -345,6 +345,18 @@ func TestAttachRefusesEveryFlaw(t *testing.T) {
 	}
 }
 
+// otherDigit makes a reply name another connector: one hexadecimal digit of its id
+// is another one.
+func otherDigit(b []byte) []byte {
+	digit := &b[len(b)-6]
+	if *digit == '0' {
+		*digit = '1'
+	} else {
+		*digit = '0'
+	}
+	return b
+}
+
 func TestSessionRefusesEveryFlaw(t *testing.T) {
 	cloud := startCloud(t, ptatest.Config{Policy: ptatest.Policy{AcceptWithin: time.Second, AckWithin: 300 * time.Millisecond}})
 	a := startAgent(t, cloud, passwords)
@@ -371,7 +383,7 @@ func TestSessionRefusesEveryFlaw(t *testing.T) {
 		}, "accept"},
 		"no preamble ack":           {"preamble ack", "", func([]byte) []byte { return []byte{0x0c} }, "preamble ack"},
 		"reply to nobody":           {"reply", ptatest.Plain, func(b []byte) []byte { b[len(b)-70] ^= 1; return b }, "session"},
-		"another connector":         {"reply", ptatest.Plain, func(b []byte) []byte { b[len(b)-6] ^= 1; return b }, "not the tenant's"},
+		"another connector":         {"reply", ptatest.Plain, otherDigit, "not the tenant's"},
 		"no record":                 {"reply", ptatest.Plain, func([]byte) []byte { return []byte{0x55} }, "record"},
 		"unknown dictionary id":     {"reply", ptatest.Plain, replace("ab01", "ab7f"), "dictionary"},
 		"record over 64 KiB":        {"reply", ptatest.Plain, func([]byte) []byte { return []byte{6, 0xff, 0xff, 0xff, 0x7f} }, "a record of"},
