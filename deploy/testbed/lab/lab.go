@@ -1,5 +1,5 @@
 // Package lab gives tests the servers of the testbed: two Samba domain
-// controllers, Redis, nginx, a foreign relying party, Chromium and xmlsec1, as
+// controllers, Redis, nginx, foreign relying parties, Chromium and xmlsec1, as
 // deploy/testbed/run starts them on loopback.
 //
 // A test that needs them calls [Require] first. On a laptop without the lab the
