@@ -50,6 +50,9 @@ func TestEncryptedKeyComesBackWithItsPassphraseOnly(t *testing.T) {
 func TestOpensslReadsAndWritesTheSame(t *testing.T) {
 	openssl, err := exec.LookPath("openssl")
 	if err != nil {
+		if os.Getenv("SALLYPORT_LAB") == "1" {
+			t.Fatal("openssl is not on PATH")
+		}
 		t.Skip("SKIPPED: no openssl on this machine")
 	}
 	dir := t.TempDir()
