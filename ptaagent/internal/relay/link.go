@@ -207,6 +207,11 @@ func (lk *link) retire(stop context.CancelFunc) {
 		case <-time.After(drainQuiet):
 		}
 	}
+	lk.end(stop)
+}
+
+// end closes the connection. stop ends receive.
+func (lk *link) end(stop context.CancelFunc) {
 	stop()
 	<-lk.done
 	force := time.AfterFunc(closeTimeout, func() { _ = lk.wire.Close() })

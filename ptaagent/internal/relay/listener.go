@@ -183,7 +183,11 @@ func (l *Listener) Run(ctx context.Context) {
 			silence = l.cfg.Silence
 		}
 	}
-	l.retire(current)
+	if current != nil {
+		// Nothing is drained: a notification that came now could not be followed, and one
+		// that is not accepted here goes to another agent.
+		current.end(current.stop)
+	}
 }
 
 // running is a link that receives.
