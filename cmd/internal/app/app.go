@@ -62,6 +62,9 @@ type Options struct {
 	// Steady is the clock of tests for how long something took in the life of keys.
 	// Default: the process's own.
 	Steady func() time.Duration
+	// SigningPoll is how often the life cycle of the signing keys is looked at.
+	// Default: as certs has it.
+	SigningPoll time.Duration
 	// WrapSigning lets tests break the stores of the signing keys.
 	WrapSigning func(certs.Store, certs.KeyStore) (certs.Store, certs.KeyStore)
 	// Beside is for a command beside a running service: no key is made.

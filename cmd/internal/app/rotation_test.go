@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"sallyport/certs"
 	"sallyport/certs/keystore"
+	"sallyport/cmd/internal/app"
 	"sallyport/cmd/internal/demo"
 )
 
@@ -20,6 +22,16 @@ const fixedPair = "signing: {key_file: signing/key.pem, certificate_file: signin
 func living(text string) string {
 	return strings.Replace(text, fixedPair, "signing: {key_dir: signing, generate: true, instance: one}", 1)
 }
+
+// briskly looks at the keys often, by a clock that the test puts forward.
+type briskly struct{ ahead atomic.Int64 }
+
+func (b *briskly) now() time.Time { return time.Now().Add(time.Duration(b.ahead.Load())) }
+
+// announced is past when what was promoted signs.
+func (b *briskly) announced() { b.ahead.Add(int64(20 * time.Second)) }
+
+func (b *briskly) gateway(o *app.Options) { o.SigningPoll, o.Now = 20*time.Millisecond, b.now }
 
 // hand is what an admin's commands do.
 func (h *house) hand() *certs.Hand {
@@ -43,7 +55,8 @@ func place(metadata string, c *x509.Certificate) int {
 
 func TestC23_KeysChangeWhilePeopleSignIn(t *testing.T) {
 	t.Parallel()
-	h := open(t, demo.Options{Settings: living})
+	clock := &briskly{}
+	h := open(t, demo.Options{Settings: living, Gateway: clock.gateway})
 	b := h.Browser()
 	defer b.Close()
 	h.signIn(t, b, "alice")
@@ -67,6 +80,7 @@ func TestC23_KeysChangeWhilePeopleSignIn(t *testing.T) {
 		_, err := h.hand().Promote(t.Context(), "", true)
 		return err == nil
 	})
+	clock.announced()
 	eventually(t, "it signs", 40*time.Second, func() bool { return h.Gateway.SigningCertificates()[0].ID == staged.ID })
 	if m := h.metadata(t); place(m, next.Certificate) < 0 || place(m, first.Certificate) < place(m, next.Certificate) {
 		t.Error("the order in the metadata did not change with the signer")
@@ -92,7 +106,8 @@ func TestC23_KeysChangeWhilePeopleSignIn(t *testing.T) {
 
 func TestC03_InstanceWithoutTheFleetsKeyIsNotReady(t *testing.T) {
 	t.Parallel()
-	h := open(t, demo.Options{Settings: living})
+	clock := &briskly{}
+	h := open(t, demo.Options{Settings: living, Gateway: clock.gateway})
 	staged, err := h.hand().Stage(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -101,6 +116,7 @@ func TestC03_InstanceWithoutTheFleetsKeyIsNotReady(t *testing.T) {
 		_, err := h.hand().Promote(t.Context(), "", true)
 		return err == nil
 	})
+	clock.announced()
 	eventually(t, "it signs", 40*time.Second, func() bool { return h.Gateway.SigningCertificates()[0].ID == staged.ID })
 	// The fleet goes on to a key that this instance cannot read.
 	elsewhere := h.hand()

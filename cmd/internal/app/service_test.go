@@ -40,12 +40,13 @@ func (l *logBuffer) String() string {
 // house is the running service with neighbours on both sides.
 type house struct {
 	*demo.Demo
+	t   *testing.T
 	log *logBuffer
 }
 
 func open(t *testing.T, opts demo.Options) *house {
 	t.Helper()
-	h := &house{log: &logBuffer{}}
+	h := &house{t: t, log: &logBuffer{}}
 	opts.Log = h.log
 	d, err := demo.Start(t.Context(), opts)
 	if err != nil {
@@ -54,6 +55,14 @@ func open(t *testing.T, opts demo.Options) *house {
 	t.Cleanup(d.Close)
 	h.Demo = d
 	return h
+}
+
+// Browser returns a fresh browser. Its connections end before the service does,
+// which would wait for them.
+func (h *house) Browser() *trip.Browser {
+	b := h.Demo.Browser()
+	h.t.Cleanup(b.Close)
+	return b
 }
 
 // signInPage follows a user name to the gateway's sign-in page.

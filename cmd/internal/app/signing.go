@@ -115,7 +115,7 @@ func (a *App) buildSigning() error {
 		Store: store, Keys: keys, Instance: a.cfg.InstanceName(), Policy: SigningPolicy(a.cfg), Host: a.cfg.Host(),
 		Parties: a.signingParties, Apply: a.applyKeys, Audit: a.recordKeyEvent,
 		Generate: a.cfg.Signing.Generate && !a.opts.Beside, Initial: initial,
-		Logger: a.log, Now: a.now, Steady: a.opts.Steady,
+		Poll: a.opts.SigningPoll, Logger: a.log, Now: a.now, Steady: a.opts.Steady,
 	}
 	if a.cfg.Microsoft365.Graph.On() {
 		client, err := GraphClient(a.cfg)

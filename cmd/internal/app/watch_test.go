@@ -99,7 +99,7 @@ func TestForeignKeyAtMicrosoftIsAnAlarm(t *testing.T) {
 func TestDomainIsKeptInStepWithTheKeys(t *testing.T) {
 	t.Parallel()
 	m := newMicrosoft(t, graphtest.Domain{Name: "contoso.test"})
-	h := open(t, demo.Options{Settings: func(text string) string { return m.settings(living(text)) }})
+	h := open(t, demo.Options{Settings: func(text string) string { return m.settings(living(text)) }, Gateway: new(briskly).gateway})
 	first := h.Gateway.SigningCertificates()[0]
 	m.Put(graphtest.Domain{Name: "contoso.test", Federated: true, Settings: map[string]any{
 		"id": graphtest.SettingsID, "issuerUri": "urn:x", "signingCertificate": inSlot(first.Certificate),

@@ -49,6 +49,8 @@ type Options struct {
 	// Directory may change the stand-in of Active Directory before the gateway
 	// starts. Nil: no change.
 	Directory func(d *directorytest.Directory)
+	// Gateway may change what the gateway is started with. Nil: no change.
+	Gateway func(o *app.Options)
 }
 
 // Demo is the three parts, running.
@@ -164,7 +166,11 @@ func (d *Demo) startGateway(ctx context.Context, opts Options) error {
 		return errors.Join(fmt.Errorf("the demo's settings: %w", err), l.Close())
 	}
 	logger := telemetry.NewLogger(telemetry.LogConfig{Writer: opts.Log, Level: slog.LevelInfo})
-	if d.Gateway, err = app.New(cfg, app.Options{Logger: logger, Listener: l, Demo: true, Stdout: io.Discard}); err != nil {
+	own := app.Options{Logger: logger, Listener: l, Demo: true, Stdout: io.Discard}
+	if opts.Gateway != nil {
+		opts.Gateway(&own)
+	}
+	if d.Gateway, err = app.New(cfg, own); err != nil {
 		return errors.Join(err, l.Close())
 	}
 	return d.Gateway.Start(ctx)
