@@ -56,6 +56,8 @@ type Config struct {
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 	Now        func() time.Time
+
+	timing relay.Timing // for tests, whose time is short
 }
 
 // Agent answers the cloud's requests. It is safe for concurrent use.

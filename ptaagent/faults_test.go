@@ -3,6 +3,7 @@ package ptaagent_test
 import (
 	"context"
 	"net/url"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,23 +32,27 @@ func TestTheLinksComeBackAfterEachLoss(t *testing.T) {
 
 func TestWhatIsWrongIsRefusedAndTheLinkLivesOn(t *testing.T) {
 	h := open(t, ptatest.Config{}, func(c *ptaagent.Config) { c.Floor = time.Millisecond })
+	var all sync.WaitGroup
 	for name, f := range map[string]ptatest.Faults{
 		"notification": {Notification: []byte{0x56, 2}}, "dead rendezvous": {DeadRendezvous: true}, "accept refused": {AcceptError: true},
 		"fault record": {Frame: ptatest.FrameFault}, "upgrade": {Frame: ptatest.FrameUpgrade}, "version": {Frame: ptatest.FrameVersion},
 		"singleton": {Frame: ptatest.FrameSingleton}, "truncated": {Frame: ptatest.FrameTruncated}, "envelope": {Envelope: []byte{0, 0x56}},
 		"protocol": {TrafficProtocol: "UDP"},
 	} {
-		if v, err := h.signIn(t, ptatest.SignIn{Fresh: true, Budget: 300 * time.Millisecond, Faults: &f}); err == nil && v.OK {
-			t.Errorf("%s: %+v", name, v)
-		}
-		if v, err := h.signIn(t, ptatest.SignIn{}); err != nil || !v.OK {
-			t.Errorf("after %s: %+v, %v", name, v, err)
-		}
+		all.Go(func() {
+			if v, err := h.signIn(t, ptatest.SignIn{Fresh: true, Budget: 300 * time.Millisecond, Faults: &f}); err == nil && v.OK {
+				t.Errorf("%s: %+v", name, v)
+			}
+			if v, err := h.signIn(t, ptatest.SignIn{}); err != nil || !v.OK {
+				t.Errorf("after %s: %+v, %v", name, v, err)
+			}
+		})
 	}
+	all.Wait()
 }
 
 func TestDisturbancesThatAreLegalAreSurvived(t *testing.T) {
-	h := open(t, ptatest.Config{})
+	h := open(t, ptatest.Config{Settings: func(s *ptatest.Settings) { s.ResultPause = 5 * time.Millisecond }})
 	for name, f := range map[string]ptatest.Faults{
 		"pieces": {Piece: 3}, "coalesced": {Coalesce: true}, "twice notified": {TwiceNotified: true}, "forty agents": {Entries: 40},
 		"unknown members": {UnknownMembers: true}, "results": {ResultStatus: []int{503, 429, -1}},

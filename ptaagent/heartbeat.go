@@ -134,7 +134,7 @@ func (a *Agent) listen(e relay.Endpoint) *listening {
 	ctx, stop := context.WithCancel(a.run)
 	l := &listening{endpoint: e, stop: stop, done: make(chan struct{}), Listener: relay.New(e, relay.Config{
 		Dial: a.dial, Handler: a, TokenLife: func() time.Duration { return a.plan.Load().TokenLife }, Stale: a.stale,
-		Connections: a.relayed, Metrics: a.links, Logger: a.cfg.Logger, Now: a.cfg.Now,
+		Timing: a.cfg.timing, Connections: a.relayed, Metrics: a.links, Logger: a.cfg.Logger, Now: a.cfg.Now,
 	})}
 	go func() { defer close(l.done); l.Run(ctx) }()
 	return l

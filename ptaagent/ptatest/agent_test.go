@@ -132,11 +132,15 @@ func (a *handAgent) post(u, body string) (int, string) {
 	return resp.StatusCode, string(b)
 }
 
-// register makes a key and gets its certificate.
+// agentKey is the key of all agents of these tests: RSA keys take long to make, and
+// agents are told apart by their certificates.
+var agentKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
+// register gets a certificate.
 func (a *handAgent) register() {
 	a.t.Helper()
 	var err error
-	if a.key, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+	if a.key, err = agentKey(); err != nil {
 		a.t.Fatal(err)
 	}
 	_, body := a.post("https://"+a.cloud.Tenant+".registration.msappproxy.net/register/RegisterConnector", registration(a.cloud.Tenant, a.cloud.AdminToken(), csrFor(a.t, a.key)))

@@ -3,7 +3,6 @@ package ptatest
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"fmt"
@@ -94,7 +93,7 @@ func (c *Cloud) Revoke(id string) bool {
 // AddStranger puts an agent into the inventory that nobody here started, as a
 // thief of an administrator's session would, and gives its id.
 func (c *Cloud) AddStranger(machine string) (string, error) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := connectorKey() // nobody ever uses it as a stranger
 	if err != nil {
 		return "", err
 	}

@@ -228,14 +228,23 @@ func (l *link) flow(f *amqp.Frame) error {
 	l.mu.Lock()
 	l.credit = count + credit - l.count
 	was := l.ready
+	drain := f.Field(8) == true && !l.cloud.policy.IgnoreDrain
+	if drain { // all credit is used up at once (AMQP 2.6.7)
+		l.count += l.credit
+		l.credit = 0
+	}
 	l.ready = l.in.attached && l.out.attached && l.credit > 0
 	l.listened = l.listened || l.ready
-	ready, name := l.ready, l.endpoint.Name()
+	ready, name, next, used := l.ready, l.endpoint.Name(), l.nextOut, l.count
 	l.mu.Unlock()
 	if ready && !was {
 		l.cloud.diary.add(Record{Kind: Listening, Endpoint: name})
 	}
-	return nil
+	if !drain {
+		return nil
+	}
+	l.cloud.diary.poke()
+	return l.send(amqp.Frame{Code: amqp.CodeFlow, Fields: []any{uint32(1), uint32(5000), next, uint32(5000), handle, used, uint32(0), nil, true}})
 }
 
 // disposition takes the agent's acceptance (7.2 row 15).

@@ -86,6 +86,9 @@ type Policy struct {
 	// KeepExpired leaves links standing when their SAS token expires (U-15); by
 	// default they are cut.
 	KeepExpired bool
+	// IgnoreDrain lets the relay not answer a drain of credit; nothing public says
+	// whether the real one does.
+	IgnoreDrain bool
 	// MaxSilence is how long a link may send nothing at all, default 70 s: agents
 	// send an empty frame about every 30 s (7.2 row 16).
 	MaxSilence time.Duration

@@ -2,7 +2,6 @@ package ptatest
 
 import (
 	"bytes"
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/asn1"
@@ -153,7 +152,7 @@ func (c *Cloud) finishEnrolment(w http.ResponseWriter, e enrolment) {
 	case IssueForeignAgent:
 		s.agent = newGUID()
 	case IssueForeignKey:
-		other, err := rsa.GenerateKey(rand.Reader, 2048)
+		other, err := connectorKey()
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return

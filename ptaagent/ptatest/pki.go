@@ -65,6 +65,10 @@ type pki struct {
 	hosts map[string]*tls.Certificate
 }
 
+// connectorKey is the key of the authority for agents: one for a process, because
+// tests start many clouds and RSA keys take long to make.
+var connectorKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
 func newPKI(now func() time.Time) (*pki, error) {
 	p := &pki{now: now, hosts: map[string]*tls.Certificate{}}
 	root, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -77,7 +81,7 @@ func newPKI(now func() time.Time) (*pki, error) {
 	if p.serverKey, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		return nil, err
 	}
-	connectors, err := rsa.GenerateKey(rand.Reader, 2048)
+	connectors, err := connectorKey()
 	if err != nil {
 		return nil, err
 	}

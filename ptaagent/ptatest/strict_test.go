@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -40,7 +39,7 @@ func refusedWith(t *testing.T, c *ptatest.Cloud, n int, part string) int {
 func TestRegistrationRefusesEveryFlaw(t *testing.T) {
 	cloud := startCloud(t, ptatest.Config{})
 	a := &handAgent{t: t, cloud: cloud}
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := agentKey()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -358,7 +357,8 @@ func otherDigit(b []byte) []byte {
 }
 
 func TestSessionRefusesEveryFlaw(t *testing.T) {
-	cloud := startCloud(t, ptatest.Config{Policy: ptatest.Policy{AcceptWithin: time.Second, AckWithin: 300 * time.Millisecond}})
+	t.Parallel()
+	cloud := startCloud(t, ptatest.Config{Policy: ptatest.Policy{AcceptWithin: 250 * time.Millisecond, AckWithin: 250 * time.Millisecond}})
 	a := startAgent(t, cloud, passwords)
 	replace := func(old, new string) func([]byte) []byte {
 		return func(b []byte) []byte {

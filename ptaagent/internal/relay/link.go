@@ -20,11 +20,7 @@ const (
 
 const (
 	linkCredit    = 1000
-	linkSetup     = 30 * time.Second // from the dial to the credit
-	keepAlive     = 30 * time.Second // of silence before an empty frame
 	writeTimeout  = 15 * time.Second
-	drainTimeout  = 2 * time.Second
-	drainQuiet    = 300 * time.Millisecond
 	closeTimeout  = 3 * time.Second
 	clientAgent   = "ServiceBus/3.0.51093.14;"
 	maxNoticeSize = 256 << 10
@@ -70,16 +66,16 @@ func (w *wire) Write(b []byte) (int, error) {
 // SetWriteDeadline implements [net.Conn]; Write has its own.
 func (w *wire) SetWriteDeadline(time.Time) error { return nil }
 
-// keepAlive writes empty frames until done is closed.
-func (w *wire) keepAlive(done <-chan struct{}) {
-	tick := time.NewTicker(keepAlive / 6)
+// keepAlive writes empty frames into silence until done is closed.
+func (w *wire) keepAlive(silence time.Duration, done <-chan struct{}) {
+	tick := time.NewTicker(silence / 6)
 	defer tick.Stop()
 	for {
 		select {
 		case <-done:
 			return
 		case <-tick.C:
-			if time.Since(time.Unix(0, w.sent.Load())) < keepAlive {
+			if time.Since(time.Unix(0, w.sent.Load())) < silence {
 				continue
 			}
 			if _, err := w.Write([]byte{0, 0, 0, 8, 2, 0, 0, 0}); err != nil {
@@ -104,7 +100,7 @@ type link struct {
 
 // open dials and attaches a link for the endpoint.
 func (l *Listener) open(ctx context.Context, e Endpoint) (_ *link, err error) {
-	ctx, cancel := context.WithTimeout(ctx, linkSetup)
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timing.Setup)
 	defer cancel()
 	// The socket outlives the set-up; closing it ends it.
 	socket, err := l.cfg.Dial(ctx, e.Host(), socketPath, protocolLink)
@@ -114,7 +110,7 @@ func (l *Listener) open(ctx context.Context, e Endpoint) (_ *link, err error) {
 	now := l.cfg.Now()
 	ttl := l.cfg.TokenLife()
 	lk := &link{wire: newWire(socket), opened: now, renew: now.Add(ttl*3/4 + jitter(ttl/8)), done: make(chan struct{})}
-	go lk.wire.keepAlive(lk.done)
+	go lk.wire.keepAlive(l.cfg.Timing.KeepAlive, lk.done)
 	defer func() {
 		if err != nil {
 			close(lk.done)
@@ -195,18 +191,14 @@ func (lk *link) settle(ctx context.Context, msg *amqp.Message, take func(body []
 	return err
 }
 
-// retire takes the link out of service: no more credit, what is on its way is still
-// received, then the connection closes. stop ends receive.
-func (lk *link) retire(stop context.CancelFunc) {
+// retire takes the link out of service: the credit is drained, what is on its way is
+// still received, then the connection closes. A relay that does not answer a drain
+// has that long to send what it meant for this link. stop ends receive.
+func (lk *link) retire(stop context.CancelFunc, drain time.Duration) {
 	lk.retired.Store(true)
-	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()
-	if lk.receiver.DrainCredit(ctx, nil) == nil {
-		select {
-		case <-lk.done:
-		case <-time.After(drainQuiet):
-		}
-	}
+	_ = lk.receiver.DrainCredit(ctx, nil) // what has come before its answer is received below
 	lk.end(stop)
 }
 

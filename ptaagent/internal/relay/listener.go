@@ -23,8 +23,8 @@ type Config struct {
 	TokenLife func() time.Duration
 	// Stale is told that bootstrap's answer seems to be out of date. Default: nobody.
 	Stale func()
-	// Silence is how long a link may be silent before it is replaced. Default 2m.
-	Silence time.Duration
+	// Timing are the waits.
+	Timing Timing
 	// Connections bounds the relayed connections of all listeners that share the
 	// semaphore. Required.
 	Connections Semaphore
@@ -35,6 +35,54 @@ type Config struct {
 	// Now is the wall clock. Default time.Now.
 	Now func() time.Time
 }
+
+// Timing are the waits of links and sessions. A zero field takes the default.
+type Timing struct {
+	// Setup bounds a link's way from the dial to the credit. Default 30 s.
+	Setup time.Duration
+	// Silence is how long a link may be silent before it is replaced. Default 2m.
+	Silence time.Duration
+	// KeepAlive is the silence of our own after which an empty frame goes out. Default 30 s.
+	KeepAlive time.Duration
+	// Drain is how long a retired link waits for the answer to its drain. Default 2 s.
+	Drain time.Duration
+	// Pauses are waited between attempts, the last one again and again, each
+	// jittered. Default 200 ms, then 1, 2, 5, 10 and 20 s.
+	Pauses []time.Duration
+	// Steady is how long a link must have stood for its loss to be no failed
+	// attempt. Default 10 s.
+	Steady time.Duration
+	// Rendezvous bounds the joining of a relayed connection: a request is worthless
+	// after that. Default 15 s.
+	Rendezvous time.Duration
+	// Idle ends a relayed connection on which nothing arrives; the sender pings every
+	// 30 s. Default 10 min.
+	Idle time.Duration
+	// Resend is how long a reply waits for its acknowledgement before it is sent
+	// again; doubled each time. Default 2 s.
+	Resend time.Duration
+}
+
+func (t Timing) complete() Timing {
+	for _, f := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&t.Setup, 30 * time.Second}, {&t.Silence, 2 * time.Minute}, {&t.KeepAlive, 30 * time.Second}, {&t.Drain, 2 * time.Second},
+		{&t.Steady, 10 * time.Second}, {&t.Rendezvous, 15 * time.Second}, {&t.Idle, 10 * time.Minute}, {&t.Resend, 2 * time.Second},
+	} {
+		if *f.field <= 0 {
+			*f.field = f.value
+		}
+	}
+	if len(t.Pauses) == 0 {
+		t.Pauses = []time.Duration{200 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 20 * time.Second}
+	}
+	return t
+}
+
+// pause is the wait after so many failed attempts.
+func (t Timing) pause(attempt int) time.Duration { return t.Pauses[min(attempt, len(t.Pauses)-1)] }
 
 // Semaphore bounds what runs at once: its capacity is the bound.
 type Semaphore chan struct{}
@@ -86,9 +134,7 @@ func New(e Endpoint, cfg Config) *Listener {
 	if cfg.TokenLife == nil {
 		cfg.TokenLife = func() time.Duration { return time.Hour }
 	}
-	if cfg.Silence <= 0 {
-		cfg.Silence = 2 * time.Minute
-	}
+	cfg.Timing = cfg.Timing.complete()
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -127,9 +173,6 @@ func (l *Listener) SetEndpoint(e Endpoint) {
 	}
 }
 
-// pauses are waited between attempts, the last one again and again, each jittered.
-var pauses = [...]time.Duration{200 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 20 * time.Second}
-
 // jitter is a random part of d.
 func jitter(d time.Duration) time.Duration {
 	if d <= 0 {
@@ -143,7 +186,7 @@ func jitter(d time.Duration) time.Duration {
 func (l *Listener) Run(ctx context.Context) {
 	defer l.serving.Wait()
 	var current *running
-	silence := l.cfg.Silence
+	silence := l.cfg.Timing.Silence
 	for attempt := 0; ctx.Err() == nil; {
 		l.mu.Lock()
 		e := l.endpoint
@@ -151,7 +194,7 @@ func (l *Listener) Run(ctx context.Context) {
 		lk, err := l.open(ctx, e)
 		if err != nil {
 			current = l.failed(ctx, err, current)
-			wait := pauses[min(attempt, len(pauses)-1)]
+			wait := l.cfg.Timing.pause(attempt)
 			attempt++
 			if !sleep(ctx, wait*3/4+jitter(wait/2)) {
 				break
@@ -168,10 +211,10 @@ func (l *Listener) Run(ctx context.Context) {
 		case endLost:
 			l.lost(current.err)
 			// The relay was there a moment ago; only one that ends links at once is given time.
-			if l.cfg.Now().Sub(current.opened) > 10*time.Second {
+			if l.cfg.Now().Sub(current.opened) > l.cfg.Timing.Steady {
 				attempt = 0
 			}
-			wait := pauses[min(attempt, 2)]
+			wait := l.cfg.Timing.pause(min(attempt, 2))
 			attempt = min(attempt+1, 2)
 			_ = current.conn.Close()
 			current = nil
@@ -180,7 +223,7 @@ func (l *Listener) Run(ctx context.Context) {
 			attempt = 0
 		}
 		if current != nil && current.wire.heard.Load() > current.opened.Add(time.Second).UnixNano() {
-			silence = l.cfg.Silence
+			silence = l.cfg.Timing.Silence
 		}
 	}
 	if current != nil {
@@ -216,7 +259,7 @@ func (l *Listener) retire(r *running) {
 	if r == nil {
 		return
 	}
-	l.serving.Go(func() { r.link.retire(r.stop) })
+	l.serving.Go(func() { r.link.retire(r.stop, l.cfg.Timing.Drain) })
 }
 
 // ending is why a link is no longer watched.

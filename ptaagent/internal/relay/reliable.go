@@ -13,12 +13,10 @@ import (
 
 // The bounds of a reliable session.
 const (
-	maxHeld        = 32  // messages that came before the one they follow
-	maxUnacked     = 128 // replies that nobody has acknowledged
-	bufferFree     = 8   // what we tell the sender that it may send ahead
-	resendFirst    = 2 * time.Second
-	resendMost     = 30 * time.Second
-	resendInterval = 500 * time.Millisecond
+	maxHeld    = 32  // messages that came before the one they follow
+	maxUnacked = 128 // replies that nobody has acknowledged
+	bufferFree = 8   // what we tell the sender that it may send ahead
+	resendMost = 30 * time.Second
 )
 
 // ErrSequence says that a message breaks the rules of [WS-RM].
@@ -247,7 +245,7 @@ func (s *session) sendNumbered(write func(w *binxml.Writer, number uint64)) erro
 	}
 	q.sent++
 	n := q.sent
-	o := &outgoing{number: n, write: func(w *binxml.Writer) { write(w, n) }, pause: resendFirst, again: time.Now().Add(resendFirst)}
+	o := &outgoing{number: n, write: func(w *binxml.Writer) { write(w, n) }, pause: s.timing.Resend, again: time.Now().Add(s.timing.Resend)}
 	q.unacked = append(q.unacked, o)
 	return s.sendLocked(o.write)
 }
@@ -352,7 +350,7 @@ func (s *session) acknowledged(ack *binxml.Element) error {
 
 // resend sends replies again that nobody acknowledges, until done is closed.
 func (s *session) resend(done <-chan struct{}) {
-	tick := time.NewTicker(resendInterval)
+	tick := time.NewTicker(s.timing.Resend / 4)
 	defer tick.Stop()
 	for {
 		select {

@@ -8,15 +8,11 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"time"
 
 	"sallyport/ptaagent/internal/binxml"
 )
 
-const (
-	rendezvousTime = 15 * time.Second // a request is worthless after that
-	maxReply       = 4096
-)
+const maxReply = 4096
 
 // ErrAccept says that the relay did not join a relayed connection.
 var ErrAccept = errors.New("relay: rendezvous refused")
@@ -78,7 +74,7 @@ func (l *Listener) refused(event string, err error) {
 
 // relayed joins one relayed connection and serves it to its end.
 func (l *Listener) relayed(ctx context.Context, n notice) {
-	setup, cancel := context.WithTimeout(ctx, rendezvousTime)
+	setup, cancel := context.WithTimeout(ctx, l.cfg.Timing.Rendezvous)
 	conn, r, err := l.join(setup, n)
 	cancel()
 	if err != nil {
@@ -92,7 +88,7 @@ func (l *Listener) relayed(ctx context.Context, n notice) {
 	reliable, name := l.endpoint.Reliable, l.endpoint.Name
 	l.mu.Unlock()
 	s := newSession(sessionConfig{
-		conn: conn, reader: r, handler: l.cfg.Handler, reliable: reliable, endpoint: name, metrics: l.cfg.Metrics,
+		conn: conn, reader: r, handler: l.cfg.Handler, reliable: reliable, endpoint: name, metrics: l.cfg.Metrics, timing: l.cfg.Timing,
 	})
 	if err := s.serve(ctx); err != nil && ctx.Err() == nil {
 		l.refused("message_refused", err)

@@ -14,10 +14,6 @@ import (
 	"sallyport/ptaagent/internal/binxml"
 )
 
-// idleTime ends a relayed connection on which nothing arrives; the sender pings
-// every 30 s.
-const idleTime = 10 * time.Minute
-
 // Call is one request of a session.
 type Call struct {
 	// Action is its WS-Addressing action, Body its SOAP body.
@@ -65,6 +61,7 @@ type sessionConfig struct {
 	reliable bool
 	endpoint string
 	metrics  *Metrics
+	timing   Timing // complete
 }
 
 // session is one request/reply session over a relayed connection. Its reading side
@@ -99,7 +96,7 @@ func (s *session) serve(ctx context.Context) error {
 		_ = s.conn.Close()
 	})
 	defer stop()
-	_ = s.conn.SetReadDeadline(time.Now().Add(rendezvousTime))
+	_ = s.conn.SetReadDeadline(time.Now().Add(s.timing.Rendezvous))
 	if _, err := readPreamble(s.reader); err != nil {
 		return err
 	}
@@ -114,7 +111,7 @@ func (s *session) serve(ctx context.Context) error {
 		defer close(done)
 	}
 	for {
-		_ = s.conn.SetReadDeadline(time.Now().Add(idleTime))
+		_ = s.conn.SetReadDeadline(time.Now().Add(s.timing.Idle))
 		payload, err := readRecord(s.reader)
 		switch {
 		case errors.Is(err, io.EOF) && !errors.Is(err, ErrFraming):

@@ -44,7 +44,7 @@ func guidOf(digit string) string {
 func sent(t *testing.T, write func(s *session)) []byte {
 	t.Helper()
 	c := &captured{}
-	s := newSession(sessionConfig{conn: c, reliable: true})
+	s := newSession(sessionConfig{conn: c, reliable: true, timing: Timing{}.complete()})
 	s.seq.in, s.seq.out = uniqueID(uuidPrefix+guidOf("2")), uniqueID(uuidPrefix+guidOf("3"))
 	write(s)
 	return c.Bytes()
