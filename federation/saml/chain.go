@@ -207,6 +207,20 @@ func (h *Handler) answered(w http.ResponseWriter, r *http.Request, e *envelope) 
 	return h.forward(w, r, c)
 }
 
+// Resume goes on with a sign-out whose present party never sent the browser back: it
+// counts as unconfirmed, and the next one is visited. It reports false, with nothing
+// written, when the browser is in no sign-out.
+func (h *Handler) Resume(w http.ResponseWriter, r *http.Request) (bool, error) {
+	c := h.kept(r)
+	if c == nil || len(c.Next) == 0 {
+		return false, nil
+	}
+	key := c.Next[0].Key
+	_ = h.audited(r, h.cfg.Responder.Parties().ByKey(key), "logout_unanswered", errors.New("saml: the party did not send the browser back from a sign-out")) // changes nothing here
+	c.Unknown, c.Next, c.Asked = append(c.Unknown, key), c.Next[1:], ""
+	return true, h.forward(w, r, c)
+}
+
 // topStatus is the top-level status of a response, empty when it has none.
 func topStatus(root *etree.Element) status {
 	s, err := xmlsec.One(root, nsProtocol, "Status")

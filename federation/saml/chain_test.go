@@ -163,6 +163,49 @@ func TestSignOutVisitsEachParty(t *testing.T) {
 	}
 }
 
+// A party that is down leaves the browser on an error page of its own. Whoever comes
+// back here is led on, and the page at the end does not count that party as ended.
+func TestSignOutGoesOnWithoutAPartyThatIsDown(t *testing.T) {
+	w := newWalker(t, withTwo(t))
+	w.others = []string{"saml:signer", "saml:wiki"}
+	resume := func() (gone bool) {
+		t.Helper()
+		_, err := w.serve(httptest.NewRequest(http.MethodGet, address, nil), func(rw http.ResponseWriter, r *http.Request) (err error) {
+			gone, err = w.handler.Resume(rw, r)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return gone
+	}
+	if resume() {
+		t.Fatal("resumed what nobody began")
+	}
+	to, err := w.leave(&federation.SignOut{Protocol: "wsfed"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := w.asked(to).SelectAttrValue("ID", "")
+	if !resume() {
+		t.Fatal("the sign-out stays where it was")
+	}
+	second := w.postedRequest()
+	if _, err := w.query(signedAnswer(t, "party", logoutAnswer(signer, late, "Success", ""))); err == nil {
+		t.Error("an answer was taken of a party that is not being visited any more")
+	}
+	doc := signedXML(t, keyOf(t, "wiki", 2048), logoutAnswer(wiki, second.SelectAttrValue("ID", ""), "Success", ""))
+	if err := w.form(url.Values{"SAMLResponse": {base64Of(doc)}}); err != nil {
+		t.Fatal(err)
+	}
+	if w.signedOut == nil || !slices.Equal(w.signedOut.Ended, []string{"Wiki"}) || !slices.Equal(w.signedOut.Unknown, []string{"Signer"}) {
+		t.Errorf("the page: %+v", w.signedOut)
+	}
+	if resume() {
+		t.Error("resumed after the end")
+	}
+}
+
 func TestPartyHearsWhetherAllOthersAreSignedOut(t *testing.T) {
 	for name, c := range map[string]struct{ status, more, want string }{
 		"all":         {"Success", "", "Success"},

@@ -56,6 +56,9 @@ type Config struct {
 	// Tell visits the parties that have to be told of a sign-out one by one (SAML 2.0),
 	// and ends in [Flow.Farewell]. Default: nobody has to.
 	Tell func(w http.ResponseWriter, r *http.Request, out *federation.SignOut, parties []string, sub *federation.Subject) error
+	// Resume goes on with visits that [Config.Tell] began and that a party has broken
+	// off; false, with nothing written, when there are none. Default: there are none.
+	Resume func(w http.ResponseWriter, r *http.Request) (bool, error)
 	// Revoked reports whether a live session was ended with all others of its
 	// account. Default: none is.
 	Revoked func(ctx context.Context, s *session.Session) (bool, error)

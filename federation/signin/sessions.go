@@ -106,6 +106,11 @@ func (f *Flow) SignOut(w http.ResponseWriter, r *http.Request, out *federation.S
 	if out.Quiet {
 		return nil
 	}
+	if was.session == nil && len(was.parties) == 0 {
+		if gone, err := f.resume(w, r); gone || err != nil {
+			return err
+		}
+	}
 	if f.cfg.Tell != nil && slices.ContainsFunc(was.parties, func(name string) bool { return strings.HasPrefix(name, "saml:") }) {
 		return f.cfg.Tell(w, r, out, was.parties, f.person(ctx, was))
 	}
@@ -178,6 +183,13 @@ func (f *Flow) Farewell(w http.ResponseWriter, r *http.Request, out *federation.
 	return f.pages.Load().SignedOut(w, r, p)
 }
 
+func (f *Flow) resume(w http.ResponseWriter, r *http.Request) (bool, error) {
+	if f.cfg.Resume == nil || r.Method == http.MethodHead {
+		return false, nil
+	}
+	return f.cfg.Resume(w, r)
+}
+
 // over is a session that has ended. Its fields are empty when there was none.
 type over struct {
 	id      session.ID
@@ -230,6 +242,9 @@ func (f *Flow) Start(w http.ResponseWriter, r *http.Request) error {
 		return f.refuse(r, nil, err)
 	}
 	if s == nil {
+		if gone, err := f.resume(w, r); gone || err != nil {
+			return err
+		}
 		f.metrics.pages.WithLabelValues("start").Inc()
 		return f.pages.Load().Start(w, r, home)
 	}

@@ -57,6 +57,7 @@ func (a *App) buildFront() error {
 		Tell: func(w http.ResponseWriter, r *http.Request, out *federation.SignOut, parties []string, sub *federation.Subject) error {
 			return a.saml.Propagate(w, r, out, parties, sub)
 		},
+		Resume: func(w http.ResponseWriter, r *http.Request) (bool, error) { return a.saml.Resume(w, r) },
 		Origin: a.cfg.PublicURL, Seal: box, Audit: a.audit, Pages: a.live.Load().pages,
 		Logger: a.log, Registerer: a.registry, Now: a.now,
 	})

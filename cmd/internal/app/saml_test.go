@@ -217,6 +217,7 @@ type partyServer struct {
 	gateway string
 	told    []string // NameIDs of sign-outs
 	status  []string // codes of the answers to its own
+	down    bool     // it answers a sign-out with an error page
 }
 
 func startParty(t *testing.T, key *rsa.PrivateKey) *partyServer {
@@ -246,6 +247,10 @@ func startParty(t *testing.T, key *rsa.PrivateKey) *partyServer {
 			return
 		}
 		p.told = append(p.told, doc.FindElement("//NameID").Text())
+		if p.down {
+			http.Error(w, "no service", http.StatusServiceUnavailable)
+			return
+		}
 		answer := fmt.Sprintf(`<samlp:LogoutResponse xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="_a%d" Version="2.0" IssueInstant="%s" Destination="%s" InResponseTo="%s"><saml:Issuer>%s</saml:Issuer><samlp:Status><samlp:StatusCode Value="urn:oasis:names:tc:SAML:2.0:status:Success"/></samlp:Status></samlp:LogoutResponse>`,
 			len(p.told), time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), p.gateway, doc.Root().SelectAttrValue("ID", ""), wikiEntity)
 		http.Redirect(w, r, signedURL(t, key, p.gateway, "SAMLResponse", answer), http.StatusSeeOther)
@@ -303,5 +308,19 @@ func TestSAMLSingleLogoutAcrossProtocols(t *testing.T) {
 	page = h.open(t, b, signedURL(t, key, h.SignInURL(), "SAMLRequest", strings.Replace(logout, "_out", "_out2", 1)))
 	if page.Heading() != "bye" || len(wiki.status) != 1 || wiki.status[0] != "urn:oasis:names:tc:SAML:2.0:status:Success" {
 		t.Errorf("%q, status %q", page.Heading(), wiki.status)
+	}
+
+	// It is down: the browser is left there, and led on when it comes back.
+	named(t, b, toWiki("_six"), u.UPN, u.Password)
+	wiki.down = true
+	if page = h.open(t, b, h.SignInURL()+"?wa=wsignout1.0"); page.Status != http.StatusServiceUnavailable {
+		t.Fatalf("%d %q", page.Status, page.Text())
+	}
+	page = h.open(t, b, h.SignInURL())
+	if page.Heading() != "You are signed out" || strings.Contains(page.Text(), "confirmed that you are signed out: Wiki") || !strings.Contains(page.Text(), "Wiki") {
+		t.Errorf("%d %q", page.Status, page.Text())
+	}
+	if page = h.open(t, b, h.SignInURL()); strings.Contains(page.Text(), "Wiki") {
+		t.Errorf("said twice: %q", page.Text())
 	}
 }
