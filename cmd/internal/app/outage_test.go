@@ -18,6 +18,7 @@ func allDown(d *directorytest.Directory) {
 }
 
 func TestD08_ADirectoryThatIsDownAtTheStartComesBackByItself(t *testing.T) {
+	t.Parallel()
 	h := open(t, demo.Options{Directory: allDown})
 	b := h.Browser()
 	defer b.Close()
@@ -44,6 +45,7 @@ func TestD08_ADirectoryThatIsDownAtTheStartComesBackByItself(t *testing.T) {
 }
 
 func TestC07_AClockThatDiffersIsToldAndStopsNobody(t *testing.T) {
+	t.Parallel()
 	for _, offset := range []time.Duration{-10 * time.Minute, 10 * time.Minute} {
 		h := open(t, demo.Options{Directory: func(d *directorytest.Directory) {
 			for _, dc := range d.DCs {
@@ -59,6 +61,7 @@ func TestC07_AClockThatDiffersIsToldAndStopsNobody(t *testing.T) {
 }
 
 func TestD08_OneDomainControllerDownIsNotNoticedByAnybody(t *testing.T) {
+	t.Parallel()
 	h := open(t, demo.Options{})
 	h.Directory.DCs[0].Down()
 	for range 4 {
@@ -72,6 +75,7 @@ func TestD08_OneDomainControllerDownIsNotNoticedByAnybody(t *testing.T) {
 }
 
 func TestD08_AnOutageMovesNoCounterAndAnswersInTime(t *testing.T) {
+	t.Parallel()
 	h := open(t, demo.Options{})
 	b := h.Browser()
 	defer b.Close()
@@ -155,6 +159,7 @@ func TestO02_ABrokenSettingsFileLeavesTheOldSettingsInForce(t *testing.T) {
 }
 
 func TestH13_ASignInThatRunsAtTheStopIsFinished(t *testing.T) {
+	t.Parallel()
 	h := open(t, demo.Options{Settings: func(s string) string { return strings.Replace(s, "drain_time: 10ms", "drain_time: 200ms", 1) }})
 	b := h.Browser()
 	defer b.Close()

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -104,6 +105,8 @@ type fleet struct {
 	all   []*instance
 	wiki  []string // base64 of the certificates that the party holds
 	count int      // sign-ins
+	// judged are the tokens of the day.
+	judged map[string]bool
 }
 
 func newFleet(t *testing.T) *fleet {
@@ -245,13 +248,6 @@ func (f *fleet) signIn() {
 		if !signer.Is(key.Certificate) {
 			f.t.Fatalf("%s: signer and key set differ", i.name)
 		}
-		token, err := probe(f.t.Context(), i.cfg, "contoso.test", key, f.clock.Now())
-		if err != nil {
-			f.t.Fatal(err)
-		}
-		if v := verify.Token(token, verify.Want{Now: f.clock.Now(), Domains: []verify.Domain{f.microsoft()}}); !v.OK() {
-			f.t.Fatalf("%s, %s: Microsoft refuses: %v", f.clock.Now(), i.name, v.Err())
-		}
 		text := base64.StdEncoding.EncodeToString(key.Certificate.Raw)
 		if !strings.Contains(strings.Join(f.wiki, " "), text) {
 			f.t.Fatalf("%s, %s: the party that reads metadata does not know %s", f.clock.Now(), i.name, key.ID)
@@ -259,12 +255,35 @@ func (f *fleet) signIn() {
 		if first := certificatesIn(i.metadata.Document()); len(first) == 0 || first[0] != text {
 			f.t.Fatalf("%s, %s: the metadata does not list first what signs", f.clock.Now(), i.name)
 		}
+		// On a laptop one token a day for each instance, key and view of Microsoft's is judged.
+		held := f.microsoft()
+		same := fmt.Sprint(i.name, key.ID, certs.Thumbprint(held.Current), slot(held.Next))
+		if f.judged[same] && os.Getenv("SALLYPORT_LONG") != "1" {
+			continue
+		}
+		f.judged[same] = true
+		token, err := probe(f.t.Context(), i.cfg, "contoso.test", key, f.clock.Now())
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		if v := verify.Token(token, verify.Want{Now: f.clock.Now(), Domains: []verify.Domain{held}}); !v.OK() {
+			f.t.Fatalf("%s, %s: Microsoft refuses: %v", f.clock.Now(), i.name, v.Err())
+		}
 	}
+}
+
+// slot names a certificate that may be missing.
+func slot(c *x509.Certificate) string {
+	if c == nil {
+		return "-"
+	}
+	return certs.Thumbprint(c)
 }
 
 // round is a day: what is due happens, people sign in in between.
 func (f *fleet) round() {
 	f.t.Helper()
+	f.judged = map[string]bool{}
 	for range 3 {
 		for _, i := range f.all {
 			_ = i.manager.Step(f.t.Context())
@@ -316,12 +335,14 @@ func (f *fleet) rotate(each func(round int)) {
 }
 
 func TestC04_WholeRotationWithoutOneFailedSignIn(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	f.rotate(func(int) {})
 	t.Logf("%d sign-ins", f.count)
 }
 
 func TestC04_RotationLivesThroughAnUnreachableStore(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	f.rotate(func(n int) {
 		for _, i := range f.all {
@@ -332,6 +353,7 @@ func TestC04_RotationLivesThroughAnUnreachableStore(t *testing.T) {
 }
 
 func TestC04_RotationLivesThroughADeathAtEveryStep(t *testing.T) {
+	t.Parallel()
 	run := func(t *testing.T, at int) int {
 		f := newFleet(t)
 		one := f.all[0]
