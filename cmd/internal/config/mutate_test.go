@@ -1,7 +1,10 @@
 package config_test
 
 import (
+	"errors"
+	"maps"
 	"net/netip"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -17,24 +20,27 @@ import (
 // leaf is one key of the full example.
 type leaf struct {
 	path       string
+	depth      int
 	key, value *yaml.Node
 	parent     *yaml.Node
 }
 
 // leaves returns every key of a document, sections included.
-func leaves(n *yaml.Node, path string) (list []leaf) {
+func leaves(n *yaml.Node, path string) []leaf { return leavesFrom(n, path, 0) }
+
+func leavesFrom(n *yaml.Node, path string, depth int) (list []leaf) {
 	switch n.Kind {
 	case yaml.DocumentNode:
-		return leaves(n.Content[0], "")
+		return leavesFrom(n.Content[0], "", 0)
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			full := strings.TrimPrefix(path+"."+n.Content[i].Value, ".")
-			list = append(list, leaf{full, n.Content[i], n.Content[i+1], n})
-			list = append(list, leaves(n.Content[i+1], full)...)
+			list = append(list, leaf{full, depth, n.Content[i], n.Content[i+1], n})
+			list = append(list, leavesFrom(n.Content[i+1], full, depth+1)...)
 		}
 	case yaml.SequenceNode:
 		for _, c := range n.Content {
-			list = append(list, leaves(c, path+"[]")...)
+			list = append(list, leavesFrom(c, path+"[]", depth)...)
 		}
 	}
 	return list
@@ -73,16 +79,9 @@ func scalar(value, tag string) *yaml.Node {
 
 var equal = cmp.Options{cmpopts.IgnoreUnexported(config.Config{}), cmpopts.EquateComparable(netip.Prefix{})}
 
-// TestO02_MutatedFieldIsRefusedOrHasItsEffect changes each key of the full
-// example in many ways. A change that makes no sense must be refused, at the key;
-// one that means the same must leave the settings equal.
-func TestO02_MutatedFieldIsRefusedOrHasItsEffect(t *testing.T) {
-	data := read(t, "sallyport.yaml")
-	base, err := config.Parse("base", data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	refused := map[string]func(l leaf){
+// nonsense are changes of a key that make no sense, whatever the key.
+func nonsense() map[string]func(l leaf) {
+	return map[string]func(l leaf){
 		"misspelt key":      func(l leaf) { l.key.Value += "x" },
 		"key in upper case": func(l leaf) { l.key.Value = strings.ToUpper(l.key.Value) },
 		"key with a dash":   func(l leaf) { l.key.Value = "-" + l.key.Value },
@@ -113,7 +112,11 @@ func TestO02_MutatedFieldIsRefusedOrHasItsEffect(t *testing.T) {
 		},
 		"private key": func(l leaf) { *l.value = *scalar("-----BEGIN PRIVATE KEY-----", "!!str") },
 	}
-	same := map[string]func(l leaf){
+}
+
+// equivalent are changes of a key that mean the same.
+func equivalent() map[string]func(l leaf) {
+	return map[string]func(l leaf){
 		"as it is": func(leaf) {},
 		"quotes": func(l leaf) {
 			if l.value.Kind == yaml.ScalarNode && l.value.Tag == "!!str" {
@@ -125,34 +128,129 @@ func TestO02_MutatedFieldIsRefusedOrHasItsEffect(t *testing.T) {
 				l.value.Style = yaml.FlowStyle
 			}
 		},
-		"moved to the end": func(l leaf) {
+		"moved to the front": func(l leaf) {
 			i := slices.Index(l.parent.Content, l.key)
-			l.parent.Content = append(slices.Delete(slices.Clone(l.parent.Content), i, i+2), l.key, l.value)
+			l.parent.Content = append([]*yaml.Node{l.key, l.value}, slices.Delete(slices.Clone(l.parent.Content), i, i+2)...)
 		},
+	}
+}
+
+// level returns the keys that lie in depth sections.
+func level(all []leaf, depth int) (list []leaf) {
+	for _, l := range all {
+		if l.depth == depth {
+			list = append(list, l)
+		}
+	}
+	return list
+}
+
+// TestO02_MutatedFieldIsRefusedOrHasItsEffect changes the keys of the full example
+// in many ways, all keys of one depth at a time. A change that makes no sense must
+// be refused, each at its line; one that means the same must leave the settings
+// equal.
+func TestO02_MutatedFieldIsRefusedOrHasItsEffect(t *testing.T) {
+	data := read(t, "sallyport.yaml")
+	base, err := config.Parse("base", data)
+	if err != nil {
+		t.Fatal(err)
 	}
 	original := tree(t, data)
 	all := leaves(original, "")
 	if len(all) < 100 {
 		t.Fatalf("the example has only %d keys", len(all))
 	}
-	for i, l := range all {
-		for name, change := range refused {
+	for name, change := range nonsense() {
+		for depth := 0; len(level(all, depth)) > 0; depth++ {
 			doc := clone(original)
-			change(leaves(doc, "")[i])
-			if _, err := config.Parse("f", text(t, doc)); err == nil {
-				t.Errorf("%s: %s was accepted", l.path, name)
+			for _, l := range level(leaves(doc, ""), depth) {
+				change(l)
 			}
-		}
-		for name, change := range same {
-			doc := clone(original)
-			change(leaves(doc, "")[i])
-			got, err := config.Parse("f", text(t, doc))
-			if err != nil {
-				t.Errorf("%s: %s: %v", l.path, name, err)
+			written := text(t, doc)
+			var refused *config.Error
+			_, err := config.Parse("f", written)
+			if !errors.As(err, &refused) {
+				t.Errorf("depth %d: %s was accepted: %v", depth, name, err)
 				continue
 			}
-			if diff := cmp.Diff(base, got, equal); diff != "" {
-				t.Errorf("%s: %s changes the settings:\n%s", l.path, name, diff)
+			lines := map[int]bool{}
+			for _, p := range refused.Problems {
+				lines[p.Line] = true
+			}
+			type place struct {
+				section *yaml.Node
+				path    string
+			}
+			told := map[place]bool{} // of a doubled key it is the second one
+			for _, l := range level(leaves(tree(t, written), ""), depth) {
+				p := place{l.parent, l.path}
+				told[p] = told[p] || lines[l.key.Line] || lines[l.value.Line]
+			}
+			if len(told) == 0 {
+				t.Errorf("depth %d: %s: no key was looked at", depth, name)
+			}
+			for p, ok := range told {
+				if !ok {
+					t.Errorf("%s: %s was accepted", p.path, name)
+				}
+			}
+		}
+	}
+	for name, change := range equivalent() {
+		doc := clone(original)
+		for _, l := range leaves(doc, "") {
+			change(l)
+		}
+		got, err := config.Parse("f", text(t, doc))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if diff := cmp.Diff(base, got, equal); diff != "" {
+			t.Errorf("%s changes the settings:\n%s", name, diff)
+		}
+	}
+}
+
+// TestO02_EachMutatedFieldIsRefusedByItself is the same for one key at a time, when
+// nothing else in the file is wrong: of the pairs of key and change every eleventh,
+// with SALLYPORT_LONG=1 all of them.
+func TestO02_EachMutatedFieldIsRefusedByItself(t *testing.T) {
+	data := read(t, "sallyport.yaml")
+	base, err := config.Parse("base", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	every := 11
+	if os.Getenv("SALLYPORT_LONG") == "1" { // deploy/testbed/run --long
+		every = 1
+	}
+	original := tree(t, data)
+	refused, same := nonsense(), equivalent()
+	names := slices.Sorted(maps.Keys(refused))
+	names = append(names, slices.Sorted(maps.Keys(same))...)
+	for i, l := range leaves(original, "") {
+		for k, name := range names {
+			if (i*len(names)+k)%every != 0 {
+				continue
+			}
+			doc := clone(original)
+			change, wrong := refused[name]
+			if !wrong {
+				change = same[name]
+			}
+			change(leaves(doc, "")[i])
+			got, err := config.Parse("f", text(t, doc))
+			switch {
+			case wrong && err == nil:
+				t.Errorf("%s: %s was accepted", l.path, name)
+			case wrong:
+			case err != nil:
+				t.Errorf("%s: %s: %v", l.path, name, err)
+			default:
+				if diff := cmp.Diff(base, got, equal); diff != "" {
+					t.Errorf("%s: %s changes the settings:\n%s", l.path, name, diff)
+				}
 			}
 		}
 	}
