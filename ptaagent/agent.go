@@ -44,7 +44,8 @@ type Config struct {
 	// Machine is what is told about this host. Zero: its name, and the version of the
 	// agent whose messages are public.
 	Machine Machine
-	// Concurrent bounds the requests that are judged at once, and as many wait.
+	// Concurrent bounds the requests that are under way at once, and as many wait.
+	// When more come, the oldest that waits is told that nobody could judge it.
 	// Default 512.
 	Concurrent int
 	// Delay waits as long as a refused bind takes; a request that cannot be decrypted
@@ -70,10 +71,12 @@ type Agent struct {
 	seen    *memory
 
 	plan  atomic.Pointer[enroll.Plan]
-	slots relay.Semaphore // requests that run
-	room  relay.Semaphore // requests that run or wait
-	work  sync.WaitGroup
-	again chan struct{} // wants an extra bootstrap
+	line  *line           // in which requests wait for their turn
+	late  relay.Semaphore // requests that were turned away and are being told so
+	again chan struct{}   // wants an extra bootstrap
+
+	closing bool           // guarded by mu: no more signals are taken
+	work    sync.WaitGroup // signals and requests under way; counted up under mu, or by who is counted
 
 	run   context.Context // of requests; ends after the listeners
 	serve context.Context // ends when the agent is to stop
@@ -117,7 +120,7 @@ func New(cfg Config) (*Agent, error) {
 	a := &Agent{
 		cfg: cfg, mutual: cfg.Network.client(cfg.Identity.inForce), metrics: newMetrics(cfg.Registerer), links: relay.NewMetrics(cfg.Registerer),
 		seen: newMemory(), again: make(chan struct{}, 1), listeners: map[string]*listening{},
-		slots: make(relay.Semaphore, cfg.Concurrent), room: make(relay.Semaphore, 2*cfg.Concurrent),
+		line: newLine(cfg.Concurrent, cfg.Concurrent), late: make(relay.Semaphore, 256),
 		relayed: make(relay.Semaphore, 256), sockets: make(relay.Semaphore, 256),
 	}
 	a.dial = dialer(cfg.Network.client(nil))
@@ -126,7 +129,9 @@ func New(cfg Config) (*Agent, error) {
 	return a, nil
 }
 
-// Run serves until ctx ends; running requests are then finished within the budget.
+// Run serves until ctx ends. The links then close, requests that have been
+// acknowledged are finished within the budget, and signals that still come are told
+// that this agent is closing.
 func (a *Agent) Run(ctx context.Context) {
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	a.run, a.serve = run, ctx
@@ -135,8 +140,11 @@ func (a *Agent) Run(ctx context.Context) {
 	loops.Go(func() { a.heartbeat(ctx) })
 	loops.Go(func() { a.renewals(ctx) })
 	loops.Go(func() { a.watchClock(ctx) })
+	<-ctx.Done()
+	a.mu.Lock()
+	a.closing = true
+	a.mu.Unlock()
 	loops.Wait()
-	a.stopListeners()
 	done := make(chan struct{})
 	go func() { a.work.Wait(); close(done) }()
 	t := time.NewTimer(a.plan.Load().Budget)
@@ -147,10 +155,25 @@ func (a *Agent) Run(ctx context.Context) {
 	}
 	stop()
 	<-done
+	a.waitListeners()
+}
+
+// begin counts a signal as under way; false when the agent is closing.
+func (a *Agent) begin() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.closing {
+		a.work.Add(1)
+	}
+	return !a.closing
 }
 
 // Signal implements [relay.Handler]: it acknowledges and answers in the background.
 func (a *Agent) Signal(_ context.Context, c relay.Call) (relay.Reply, error) {
+	if !a.begin() {
+		return relay.Reply{}, closingFault()
+	}
+	defer a.work.Done()
 	if c.Action != actionSignal {
 		a.metrics.refused["pta_malformed"].Inc()
 		return relay.Reply{}, errRequest
@@ -190,7 +213,7 @@ func (a *Agent) connect(r *request, received time.Time) {
 	}
 	a.work.Go(func() {
 		defer a.sockets.Free()
-		if err := a.fetch(a.serve, r, received); err != nil && a.run.Err() == nil {
+		if err := a.fetch(r, received); err != nil && a.run.Err() == nil {
 			a.metrics.errors.Inc()
 			a.cfg.Logger.Warn("pta: request was not fetched", "correlation_id", r.transaction, "error", err.Error())
 		}

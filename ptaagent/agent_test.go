@@ -36,6 +36,7 @@ func (p *people) Verify(ctx context.Context, _ authn.Attempt, c authn.Credential
 		select {
 		case <-block:
 		case <-ctx.Done():
+			return authn.Result{Reason: authn.Unavailable}
 		}
 	}
 	pw := string(c.Password.Bytes())
@@ -48,6 +49,20 @@ func (p *people) Verify(ctx context.Context, _ authn.Attempt, c authn.Credential
 		}
 	}
 	return authn.Result{Reason: authn.WrongPassword}
+}
+
+// hold lets nobody be judged until release.
+func (p *people) hold() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.block = make(chan struct{})
+}
+
+func (p *people) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.block)
+	p.block = nil
 }
 
 func (p *people) count() int {
@@ -88,6 +103,7 @@ type house struct {
 	trail  *trail
 	log    *syncBuffer
 	dir    string
+	stop   func()
 }
 
 type syncBuffer struct {
@@ -121,35 +137,53 @@ func open(t testing.TB, cfg ptatest.Config, change ...func(*ptaagent.Config)) *h
 	}
 	t.Cleanup(func() { _ = cloud.Close() })
 	h := &house{cloud: cloud, people: &people{}, trail: &trail{}, log: &syncBuffer{}, dir: t.TempDir() + "/pta"}
-	network := ptaagent.Network{Dial: cloud.DialContext, Roots: cloud.Roots()}
-	h.id, err = ptaagent.Register(t.Context(), ptaagent.Registration{Tenant: cloud.Tenant, Token: cloud.AdminToken(), Dir: h.dir, Network: network})
+	h.agent, h.id, h.stop = h.start(t, h.dir, change...)
+	return h
+}
+
+// another starts one more agent and returns what stops it.
+func (h *house) another(t testing.TB, change ...func(*ptaagent.Config)) (stop func()) {
+	t.Helper()
+	_, _, stop = h.start(t, t.TempDir()+"/pta", change...)
+	return stop
+}
+
+// start registers and runs an agent, and waits until it listens.
+func (h *house) start(t testing.TB, dir string, change ...func(*ptaagent.Config)) (*ptaagent.Agent, *ptaagent.Identity, func()) {
+	t.Helper()
+	network := ptaagent.Network{Dial: h.cloud.DialContext, Roots: h.cloud.Roots()}
+	_, err := ptaagent.Register(t.Context(), ptaagent.Registration{Tenant: h.cloud.Tenant, Token: h.cloud.AdminToken(), Dir: dir, Network: network})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h.id, err = ptaagent.LoadIdentity(h.dir, time.Now()); err != nil {
+	id, err := ptaagent.LoadIdentity(dir, time.Now())
+	if err != nil {
 		t.Fatal(err)
 	}
 	c := ptaagent.Config{
-		Identity: h.id, Passwords: h.people, Audit: h.trail, Suffixes: []string{"contoso.test"}, Network: network,
+		Identity: id, Passwords: h.people, Audit: h.trail, Suffixes: []string{"contoso.test"}, Network: network,
 		Logger: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	c.SetTiming(quick)
 	for _, f := range change {
 		f(&c)
 	}
-	if h.agent, err = ptaagent.New(c); err != nil {
+	agent, err := ptaagent.New(c)
+	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	before := h.cloud.Stats().Links
+	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() { defer close(done); h.agent.Run(ctx) }()
-	t.Cleanup(func() { stop(); <-done })
-	wait, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	if err := cloud.WaitListening(wait, len(cloud.Settings().Endpoints)); err != nil {
-		t.Fatalf("%v\n%s\n%v", err, h.log, cloud.Refusals())
+	go func() { defer close(done); agent.Run(ctx) }()
+	stop := func() { cancel(); <-done }
+	t.Cleanup(stop)
+	wait, cancelWait := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancelWait()
+	if err := h.cloud.WaitListening(wait, before+len(h.cloud.Settings().Endpoints)); err != nil {
+		t.Fatalf("%v\n%s\n%v", err, h.log, h.cloud.Refusals())
 	}
-	return h
+	return agent, id, stop
 }
 
 func (h *house) signIn(t testing.TB, s ptatest.SignIn) (ptatest.Verdict, error) {
@@ -230,6 +264,7 @@ func TestP02_ARepeatedRequestIsJudgedOnce(t *testing.T) {
 }
 
 func TestP03_NoHostOutsideTheCloudIsSpokenTo(t *testing.T) {
+	t.Parallel()
 	h := open(t, ptatest.Config{})
 	var all sync.WaitGroup
 	for _, host := range []string{
@@ -278,6 +313,7 @@ func TestP04_NoAnswerTellsWhyAPasswordWasNotRead(t *testing.T) {
 }
 
 func TestP05_RequestsOfOthersAreRefused(t *testing.T) {
+	t.Parallel()
 	h := open(t, ptatest.Config{}, func(c *ptaagent.Config) { c.Floor = time.Millisecond })
 	for _, mode := range []ptatest.Mode{ptatest.Direct, ptatest.Connect} {
 		if v, err := h.signIn(t, ptatest.SignIn{Mode: mode, Budget: 100 * time.Millisecond, Faults: &ptatest.Faults{Tenant: "99999999-9999-4999-8999-999999999999"}}); err == nil {

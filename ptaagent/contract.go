@@ -175,6 +175,21 @@ func acknowledgement(agent string, latency int64) relay.Reply {
 	}}
 }
 
+// closingFault is the contract's declared fault, which sends the cloud to another
+// agent. Its action follows the platform's convention, the namespace of its detail is
+// that of its neighbours; neither has been seen.
+func closingFault() *relay.Fault {
+	const reason = "this agent is closing"
+	return &relay.Fault{Action: actionSignal + "ConnectorIsClosingFaultFault", Receiver: true, Reason: reason, Detail: func(w *binxml.Writer) {
+		w.StartLocal("", "ConnectorIsClosingFault")
+		w.SpaceLocal("", nsSignaling)
+		w.StartLocal("", "Message")
+		w.Text(reason)
+		w.End()
+		w.End()
+	}}
+}
+
 // newGUID returns a fresh random GUID.
 func newGUID() string {
 	var g [16]byte

@@ -31,6 +31,7 @@ func TestTheLinksComeBackAfterEachLoss(t *testing.T) {
 }
 
 func TestWhatIsWrongIsRefusedAndTheLinkLivesOn(t *testing.T) {
+	t.Parallel()
 	h := open(t, ptatest.Config{}, func(c *ptaagent.Config) { c.Floor = time.Millisecond })
 	var all sync.WaitGroup
 	for name, f := range map[string]ptatest.Faults{
@@ -71,6 +72,7 @@ func TestDisturbancesThatAreLegalAreSurvived(t *testing.T) {
 }
 
 func TestP09_ARenewalLosesNoSignIn(t *testing.T) {
+	t.Parallel()
 	h := open(t, ptatest.Config{Policy: ptatest.Policy{Lifetime: 3 * time.Minute}}, func(c *ptaagent.Config) {
 		start := time.Now()
 		c.Now = func() time.Time { return time.Now().Add(min(time.Since(start)*30, 140*time.Second)) }

@@ -15,10 +15,11 @@ const (
 )
 
 // fetch opens the front end's WebSocket for a Connect signal and answers the
-// requests that come over it, until it closes.
-func (a *Agent) fetch(ctx context.Context, r *request, received time.Time) error {
-	setup, cancel := context.WithDeadline(ctx, received.Add(a.plan.Load().Budget))
-	defer cancel()
+// requests that come over it, until it closes. The first request is waited for even
+// when the agent closes: the signal has been acknowledged.
+func (a *Agent) fetch(r *request, received time.Time) error {
+	setup, cancel := context.WithDeadline(a.run, received.Add(a.plan.Load().Budget))
+	defer func() { cancel() }()
 	h := http.Header{}
 	a.proxyHeaders(h, r.transaction)
 	h.Set("x-cwap-connector-sp-connections", "0")
@@ -33,23 +34,23 @@ func (a *Agent) fetch(ctx context.Context, r *request, received time.Time) error
 	if err := conn.Write(setup, websocket.MessageBinary, []byte(hello)); err != nil {
 		return fmt.Errorf("front end: %w", err)
 	}
-	for {
-		wait, cancel := context.WithTimeout(ctx, socketIdle)
+	wait := setup
+	for first := true; ; first = false {
 		_, text, err := conn.Read(wait)
 		cancel()
-		if err != nil {
+		switch {
+		case err != nil && first:
+			return fmt.Errorf("front end: no request came: %w", err)
+		case err != nil:
 			return nil // closed, or nobody has asked for long
 		}
 		now := time.Now()
 		next, err := readDocument(text)
 		if err != nil {
 			a.refuse(a.run, "pta_malformed", r.transaction, err)
-			continue
+		} else {
+			a.accept(a.run, next, now)
 		}
-		if next.protocol == protocolConnect {
-			a.refuse(a.run, "pta_protocol", r.transaction, errRequest)
-			continue
-		}
-		a.accept(a.run, next, now)
+		wait, cancel = context.WithTimeout(a.serve, socketIdle)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"sallyport/ptaagent/internal/enroll"
@@ -131,27 +130,25 @@ func (a *Agent) reconcile(plan *enroll.Plan) {
 }
 
 func (a *Agent) listen(e relay.Endpoint) *listening {
-	ctx, stop := context.WithCancel(a.run)
+	ctx, stop := context.WithCancel(a.serve)
 	l := &listening{endpoint: e, stop: stop, done: make(chan struct{}), Listener: relay.New(e, relay.Config{
 		Dial: a.dial, Handler: a, TokenLife: func() time.Duration { return a.plan.Load().TokenLife }, Stale: a.stale,
 		Timing: a.cfg.timing, Connections: a.relayed, Metrics: a.links, Logger: a.cfg.Logger, Now: a.cfg.Now,
 	})}
-	go func() { defer close(l.done); l.Run(ctx) }()
+	go func() { defer close(l.done); l.Run(ctx, a.run) }()
 	return l
 }
 
-// stopListeners ends all listeners and waits for them.
-func (a *Agent) stopListeners() {
+// waitListeners returns when all listeners have ended.
+func (a *Agent) waitListeners() {
 	a.mu.Lock()
 	list := a.listeners
 	a.listeners = map[string]*listening{}
 	a.mu.Unlock()
-	var all sync.WaitGroup
 	for _, l := range list {
 		l.stop()
-		all.Go(func() { <-l.done })
+		<-l.done
 	}
-	all.Wait()
 }
 
 // watchClock replaces all links after the machine has slept, or its clock was set:

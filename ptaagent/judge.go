@@ -62,33 +62,37 @@ func (a *Agent) accept(ctx context.Context, r *request, received time.Time) {
 		a.refuse(ctx, "pta_repeated", r.transaction, errRepeated)
 		return
 	}
-	if !a.room.Try() {
-		a.refuse(ctx, "pta_overload", r.transaction, errOverload)
-		return
-	}
-	a.work.Go(func() {
-		defer a.room.Free()
-		a.answer(r, mine, c, received)
-	})
+	turn := a.line.enter()
+	a.work.Go(func() { a.answer(r, mine, c, received, turn) })
 }
 
 // answer judges one request and posts the verdict, within the budget or not at all.
-func (a *Agent) answer(r *request, mine entry, c *credential, received time.Time) {
-	ctx, cancel := context.WithDeadline(a.run, received.Add(a.plan.Load().Budget))
+//
+// Whose turn does not come has no verdict, and its answer is the outage's number: the
+// cloud asks the person to try again, at once and not at the end of the budget. Of
+// these answers a bounded number is under way; beyond it requests are not answered.
+func (a *Agent) answer(r *request, mine entry, c *credential, received time.Time, turn turn) {
+	budget := a.plan.Load().Budget
+	ctx, cancel := context.WithDeadline(a.run, received.Add(budget))
 	defer cancel()
 	step := Request{CorrelationID: r.transaction, User: r.upn, Received: received}
 	result := authn.Result{Reason: authn.Busy, Cause: errOverload}
-	judging, stop := context.WithDeadline(ctx, received.Add(max(a.plan.Load().Budget-margin, a.plan.Load().Budget/2)))
-	select {
-	case a.slots <- struct{}{}:
+	judging, stop := context.WithDeadline(ctx, received.Add(max(budget-margin, budget/2)))
+	defer stop()
+	if a.line.wait(judging, turn) {
+		defer a.line.leave()
 		step.Waited = time.Since(received)
 		begun := time.Now()
 		result = a.judge(judging, r, mine, c, &step)
 		step.Judged = time.Since(begun)
-		a.slots.Free()
-	case <-judging.Done():
+	} else {
+		if !a.late.Try() {
+			a.metrics.refused["pta_overload"].Inc()
+			return
+		}
+		defer a.late.Free()
+		a.refuse(ctx, "pta_overload", r.transaction, errOverload)
 	}
-	stop()
 	number := numberOf(result.Reason)
 	begun := time.Now()
 	err := a.post(ctx, r, number, received, step.Judged)

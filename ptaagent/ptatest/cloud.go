@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -44,9 +45,10 @@ type Cloud struct {
 	stop  context.CancelFunc
 	work  sync.WaitGroup
 
+	faults atomic.Pointer[Faults]
+
 	mu       sync.Mutex
 	settings Settings
-	faults   Faults
 	hosts    map[string]bool
 	agents   map[string]*agent // by id
 	enabled  bool
@@ -191,15 +193,14 @@ func (c *Cloud) RootsPEM() []byte { return c.pki.server.pem() }
 
 // SetFaults misbehaves from now on; the zero value ends it.
 func (c *Cloud) SetFaults(f Faults) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.faults = f
+	c.faults.Store(&f)
 }
 
 func (c *Cloud) fault() Faults {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.faults
+	if f := c.faults.Load(); f != nil {
+		return *f
+	}
+	return Faults{}
 }
 
 // Reconfigure changes what the next bootstrap tells. Links to an endpoint that

@@ -289,9 +289,15 @@ func (l *link) connect(ctx context.Context, fresh bool, f Faults, transaction st
 	}
 	for {
 		l.mu.Lock()
-		if r := l.relayed; r != nil && !r.ended() {
-			l.mu.Unlock()
+		r := l.relayed
+		l.mu.Unlock()
+		if r != nil && !r.ended() {
 			return r, nil
+		}
+		l.mu.Lock()
+		if l.relayed != r { // another has opened one meanwhile
+			l.mu.Unlock()
+			continue
 		}
 		if l.opening == nil {
 			l.opening = make(chan struct{})

@@ -121,7 +121,9 @@ type Status struct {
 type Listener struct {
 	cfg     Config
 	refresh chan struct{}
-	serving sync.WaitGroup // links that retire, and relayed connections
+
+	sessions context.Context // of relayed connections; set by Run
+	serving  sync.WaitGroup  // links that retire, and relayed connections
 
 	mu       sync.Mutex
 	endpoint Endpoint
@@ -181,9 +183,11 @@ func jitter(d time.Duration) time.Duration {
 	return rand.N(d)
 }
 
-// Run listens until ctx ends; links and relayed connections are then closed, and it
-// returns once they are.
-func (l *Listener) Run(ctx context.Context) {
+// Run listens until ctx ends. Relayed connections are served until sessions ends, which
+// should be later: a call that is on its way when the links close can then still be
+// answered. Run returns once all of them are closed.
+func (l *Listener) Run(ctx, sessions context.Context) {
+	l.sessions = sessions
 	defer l.serving.Wait()
 	var current *running
 	silence := l.cfg.Timing.Silence
@@ -242,7 +246,7 @@ type running struct {
 // start receives from a link.
 func (l *Listener) start(ctx context.Context, lk *link) *running {
 	own, stop := context.WithCancel(context.WithoutCancel(ctx))
-	l.serving.Go(func() { lk.receive(own, func(data [][]byte) { l.notified(ctx, data) }) })
+	l.serving.Go(func() { lk.receive(own, func(data [][]byte) { l.notified(l.sessions, data) }) })
 	l.mu.Lock()
 	if !l.status.Listening {
 		l.status.Since = lk.opened
