@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -63,6 +64,12 @@ func (p *people) release() {
 	defer p.mu.Unlock()
 	close(p.block)
 	p.block = nil
+}
+
+func (p *people) names() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.seen)
 }
 
 func (p *people) count() int {

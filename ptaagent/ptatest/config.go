@@ -107,6 +107,9 @@ type Policy struct {
 	// Fresh makes every sign-in open a relayed connection of its own; by default
 	// a connection is used again.
 	Fresh bool
+	// Patient lets a sign-in wait, within its budget, until an agent listens; by
+	// default it fails at once when none does (U-23).
+	Patient bool
 	// InactiveAfter is when an agent without heartbeat is shown inactive (U-25),
 	// default two and a half heartbeats.
 	InactiveAfter time.Duration

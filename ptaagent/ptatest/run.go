@@ -96,6 +96,11 @@ func (c *Cloud) transmit(ctx context.Context, s SignIn, t *waiting) (time.Durati
 	tried := map[*link]bool{}
 	for {
 		l := c.pick(s, tried)
+		if l == nil && c.policy.Patient {
+			if err := c.Wait(ctx, func(Stats) bool { l = c.pick(s, tried); return l != nil }); err != nil {
+				return 0, err
+			}
+		}
 		if l == nil && len(tried) > 0 && ctx.Err() == nil {
 			return 0, errGone
 		}

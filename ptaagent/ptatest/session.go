@@ -73,8 +73,8 @@ func (r *relayed) finish(err error) {
 	}
 	r.done = true
 	close(r.over)
-	if err == nil {
-		err = errGone
+	if b := (*broken)(nil); err == nil || !errors.As(err, &b) {
+		err = errors.Join(errGone, err) // nobody broke a rule: another link is tried
 	}
 	for id, ch := range r.calls {
 		ch <- answer{err: fmt.Errorf("relayed connection: %w", err)}
