@@ -7,14 +7,19 @@ import (
 	"context"
 	"crypto"
 	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/pprof"
 	"sync"
@@ -133,6 +138,15 @@ func (b *bench) do(ctx context.Context, c command) (reply, error) {
 			_, err := b.raw.Sign(rand.Reader, digest[:], crypto.SHA256)
 			return err
 		})
+	case "oaep":
+		key, sealed, err := b.agentKey()
+		if err != nil {
+			return reply{}, err
+		}
+		return b.measure(c, func(int) error {
+			_, err := rsa.DecryptOAEP(sha1.New(), nil, key, sealed, nil)
+			return err
+		})
 	case "bind":
 		if err := b.ready(ctx, c.User); err != nil {
 			return reply{}, err
@@ -143,6 +157,30 @@ func (b *bench) do(ctx context.Context, c command) (reply, error) {
 	default:
 		return reply{}, fmt.Errorf("unknown command %q", c.Do)
 	}
+}
+
+// agentKey is the key of the pass-through authentication agent, and a password
+// encrypted to it.
+func (b *bench) agentKey() (*rsa.PrivateKey, []byte, error) {
+	names, err := filepath.Glob(filepath.Join(b.cfg.PTA.StateDir, "agent-*.pem"))
+	if err != nil || len(names) != 1 {
+		return nil, nil, fmt.Errorf("%d keys in pta.state_dir, %w", len(names), err)
+	}
+	text, err := os.ReadFile(names[0])
+	if err != nil {
+		return nil, nil, err
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, nil, fmt.Errorf("%s is no PEM", names[0])
+	}
+	any, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	key, ok := any.(*rsa.PrivateKey)
+	if !ok {
+		return nil, nil, fmt.Errorf("%s holds no RSA key: %w", names[0], err)
+	}
+	sealed, err := rsa.EncryptOAEP(sha1.New(), rand.Reader, &key.PublicKey, []byte(`{"Password":"0123456789abcdef"}`), nil)
+	return key, sealed, err
 }
 
 func (b *bench) usage(n int) (reply, error) {
