@@ -24,6 +24,10 @@ const rpHelp = `SAML 2.0 relying parties by their metadata.
   add METADATA     print the settings for the service provider that a file or an
                    https address describes, with a warning for whatever looks
                    wrong; nothing is changed
+  certificates METADATA
+                   print the certificates (PEM) that the party signs with, for
+                   request_certificates_file, for example of Microsoft's own
+                   SAML metadata
   import           verify a federation's signed aggregate (--metadata), of up to
                    100 MiB and in bounded memory, and keep the entities that are
                    named (--entity) as single files for metadata_file (--out);
@@ -32,7 +36,7 @@ const rpHelp = `SAML 2.0 relying parties by their metadata.
                    from, until when it is good and when certificates end`
 
 func rpCommand() command {
-	c := command{name: "rp", synopsis: "rp add METADATA | import | list", help: "relying parties by their SAML 2.0 metadata"}
+	c := command{name: "rp", synopsis: "rp add METADATA | certificates METADATA | import | list", help: "relying parties by their SAML 2.0 metadata"}
 	c.run = func(e env, args []string) int {
 		r := &rpRun{env: e, flags: flags(e, c, rpHelp)}
 		r.declare()
@@ -40,9 +44,11 @@ func rpCommand() command {
 		if done {
 			return status
 		}
-		run, ok := map[string]func(context.Context, []string) int{"add": r.add, "import": r.importAggregate, "list": r.list}[rest[0]]
+		run, ok := map[string]func(context.Context, []string) int{
+			"add": r.add, "certificates": r.printCertificates, "import": r.importAggregate, "list": r.list,
+		}[rest[0]]
 		if !ok {
-			return r.usage("there is no %q: write add, import or list", rest[0])
+			return r.usage("there is no %q: write add, certificates, import or list", rest[0])
 		}
 		ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
 		defer cancel()

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -21,25 +22,10 @@ import (
 // add is rp add: it prints settings and warnings, and changes nothing. It fails for
 // metadata that the service would not take.
 func (r *rpRun) add(ctx context.Context, rest []string) int {
-	if len(rest) != 1 {
-		return r.usage("add needs the metadata, a file or an https address")
+	if len(rest) != 1 || len(r.entities) > 1 {
+		return r.usage("add needs the metadata, a file or an https address, and takes one --entity")
 	}
-	if len(r.entities) > 1 {
-		return r.usage("add takes one --entity")
-	}
-	certs, err := r.certificates(r.cert)
-	if err != nil {
-		return r.fail(err)
-	}
-	data, err := r.fetch(ctx, rest[0])
-	if err != nil {
-		return r.fail(fmt.Errorf("%s: %w", rest[0], err))
-	}
-	doc, err := partner.Read(data, partner.Trust{Certificates: certs, Now: time.Now()})
-	if err != nil {
-		return r.fail(fmt.Errorf("%s: %w", rest[0], err))
-	}
-	e, err := r.choose(doc)
+	e, err := r.entity(ctx, rest[0])
 	if err != nil {
 		return r.fail(fmt.Errorf("%s: %w", rest[0], err))
 	}
@@ -51,6 +37,43 @@ func (r *rpRun) add(ctx context.Context, rest []string) int {
 	fmt.Fprint(r.stdout, s.out.String())
 	for _, w := range s.warnings {
 		fmt.Fprintln(r.stderr, "warning:", printable(w))
+	}
+	return exitGood
+}
+
+// entity reads the one service provider that a document describes, or that is chosen.
+func (r *rpRun) entity(ctx context.Context, from string) (*partner.Entity, error) {
+	certs, err := r.certificates(r.cert)
+	if err != nil {
+		return nil, err
+	}
+	data, err := r.fetch(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := partner.Read(data, partner.Trust{Certificates: certs, Now: time.Now()})
+	if err != nil {
+		return nil, err
+	}
+	return r.choose(doc)
+}
+
+// printCertificates is rp certificates: the keys that a party signs with, as a file of
+// settings wants them.
+func (r *rpRun) printCertificates(ctx context.Context, rest []string) int {
+	if len(rest) != 1 || len(r.entities) > 1 {
+		return r.usage("certificates needs the metadata, a file or an https address, and takes one --entity")
+	}
+	e, err := r.entity(ctx, rest[0])
+	if err == nil && len(e.Signing) == 0 {
+		err = errors.New("it has no certificate that messages could be verified with")
+	}
+	if err != nil {
+		return r.fail(fmt.Errorf("%s: %w", rest[0], err))
+	}
+	for _, c := range e.Signing {
+		block := &pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}
+		fmt.Fprintf(r.stdout, "# %s, until %s\n%s", clean(c.Subject.String()), c.NotAfter.UTC().Format(time.DateOnly), pem.EncodeToMemory(block))
 	}
 	return exitGood
 }

@@ -50,6 +50,9 @@ func (e *Entity) Party(hand *saml.Party, o Options) (*saml.Party, error) {
 	case p.Encrypt != nil:
 	case e.Encryption != nil:
 		p.Encrypt = e.Encryption.Certificate
+		if p.Encryption != (saml.Encryption{}) { // the settings have chosen
+			break
+		}
 		p.Encryption = saml.Encryption{Content: e.Encryption.Content, Transport: e.Encryption.Transport, Digest: e.Encryption.Digest, Mask: e.Encryption.Mask}
 	case e.Unencryptable != "":
 		return nil, fmt.Errorf("%w: assertions cannot be encrypted to the party: %s", ErrNotMetadata, e.Unencryptable)

@@ -71,8 +71,8 @@ func (h *Handler) serveLogout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return h.refused(r, p, asFault(p, err))
 	}
-	if p.Logout == nil {
-		return h.refused(r, p, soapFault(p, "Client", "the party is not registered for sign-outs"))
+	if p.Logout == nil || p.Microsoft365 { // Microsoft's come by the browser, and nothing leads from its names to sessions
+		return h.refused(r, p, soapFault(p, "Client", "the party is not registered for sign-outs by SOAP"))
 	}
 	top, second, err := h.endLinked(r, p, head, root)
 	if err != nil {

@@ -148,6 +148,34 @@ func TestC03_KeysAreFoundWithoutACertificate(t *testing.T) {
 	}
 }
 
+// A party whose settings ask for valid certificates: what an expired one signed is
+// refused here, and the log says which and why.
+func TestC03_ValidCertificatesOnlyWhereTheSettingsAsk(t *testing.T) {
+	strict := func(p []*saml.Party) { p[1].ValidOnly = true }
+	for name, ok := range map[string]bool{"keyname": true, "no-keyinfo": true, "expired-cert": false} {
+		send(t, caseFile(t, "C03-authnrequest-"+name+".xml"), func(t *testing.T, g *rig, err error) {
+			if ok != (err == nil) || ok != (g.tokens() == 1) {
+				t.Errorf("%s: %v, %d tokens", name, err, g.tokens())
+			}
+			if !ok && (!local(err, federation.ProblemBadRequest) || !strings.Contains(err.Error(), "to 2024-")) {
+				t.Errorf("%s: the refusal does not name the date: %v", name, err)
+			}
+		}, fabrikam(t), strict)
+	}
+	p := keyOf(t, "party", 2048)
+	for name, c := range map[string]struct {
+		from, to int // days from now
+		ok       bool
+	}{"expired": {-2, -1, false}, "not valid yet": {1, 2, false}, "valid": {-1, 1, true}} {
+		cert := *p.cert
+		cert.NotBefore, cert.NotAfter = noon.AddDate(0, 0, c.from), noon.AddDate(0, 0, c.to)
+		g := newRig(t, strict, func(list []*saml.Party) { list[1].Certificates = []*x509.Certificate{&cert} })
+		if err := g.get(signedQuery(t, p, requestOf(signer, acsAttr, ""), "")); c.ok != (err == nil) || c.ok != (g.tokens() == 1) {
+			t.Errorf("%s by Redirect: %v", name, err)
+		}
+	}
+}
+
 func TestC07_LongAndForeignRelayState(t *testing.T) {
 	for name, state := range map[string]string{"long": strings.Repeat("https://app.contoso.test/?a=1&b=%20", 40), "unicode": "/später?q=日本語&x=“a”", "4096": strings.Repeat("z", 4096)} {
 		t.Run(name, func(t *testing.T) {
@@ -244,6 +272,35 @@ func TestMicrosoft365(t *testing.T) {
 			t.Error(second)
 		}
 	})
+}
+
+// The signed form of Entra's request: Destination, an enveloped signature without a
+// certificate in it (saml2.md 1.3).
+func TestMicrosoft365SignedRequest(t *testing.T) {
+	entra := keyOf(t, "party", 2048)
+	doc := requestOf(federation.MicrosoftOnline, `Destination="`+address+`"`, `<samlp:NameIDPolicy Format="`+saml.FormatPersistent+`"></samlp:NameIDPolicy>`)
+	registered := func(p []*saml.Party) {
+		p[2].Certificates = []*x509.Certificate{keyOf(t, "other", 2048).cert, entra.cert}
+	}
+	keyInfo := regexp.MustCompile(`(?s)<ds:KeyInfo>.*</ds:KeyInfo>`)
+	signed := keyInfo.ReplaceAllString(signedXML(t, entra, doc), "<ds:KeyInfo><ds:X509Data><ds:X509SKI>AAECAwQ=</ds:X509SKI></ds:X509Data><ds:KeyName>MicrosoftOnline</ds:KeyName></ds:KeyInfo>")
+	for name, c := range map[string]struct {
+		doc    string
+		change []func([]*saml.Party)
+		ok     bool
+	}{
+		"signed as registered":                {signed, []func([]*saml.Party){registered}, true},
+		"signed, nothing registered":          {signed, nil, false},
+		"signed by a stranger":                {signedXML(t, keyOf(t, "stranger", 2048), doc), []func([]*saml.Party){registered}, false},
+		"changed behind the signature":        {strings.Replace(signed, saml.FormatPersistent, saml.FormatTransient, 1), []func([]*saml.Party){registered}, false},
+		"unsigned":                            {doc, []func([]*saml.Party){registered}, true},
+		"unsigned where signatures are asked": {doc, []func([]*saml.Party){registered, func(p []*saml.Party) { p[2].WantSigned = true }}, false},
+	} {
+		g := newRig(t, c.change...)
+		if err := g.post(posted(c.doc)); c.ok != (err == nil) || c.ok != (g.tokens() == 1) {
+			t.Errorf("%s: %v, %d tokens", name, err, g.tokens())
+		}
+	}
 }
 
 // Of several classes the first that can be met wins, and none that was not asked.

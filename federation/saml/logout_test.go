@@ -6,6 +6,7 @@ import (
 	"crypto"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -245,9 +246,21 @@ func TestMicrosoft365SignsOut(t *testing.T) {
 		t.Errorf("the answer's issuer is %q", got)
 	}
 	xmlsec1(t, g, message(t, ans), "LogoutResponse")
-	g = newRig(t)
-	if err := g.get(signedQuery(t, keyOf(t, "stranger", 2048), doc, "")); err == nil || g.account == nil {
-		t.Errorf("signed by a stranger: %v", err)
+	entra := keyOf(t, "party", 2048)
+	registered := func(p []*saml.Party) { p[2].Certificates = []*x509.Certificate{entra.cert} }
+	for name, c := range map[string]struct {
+		change func([]*saml.Party)
+		by     string
+		ended  bool
+	}{
+		"signed, and nothing is registered": {func([]*saml.Party) {}, "stranger", true},
+		"signed as registered":              {registered, "party", true},
+		"signed by a stranger":              {registered, "stranger", false},
+	} {
+		g := newRig(t, c.change)
+		if err := g.get(signedQuery(t, keyOf(t, c.by, 2048), doc, "")); (err == nil) != c.ended || (g.account == nil) != c.ended {
+			t.Errorf("%s: %v, the session lives: %v", name, err, g.account != nil)
+		}
 	}
 	b := newBack(t)
 	if w := b.send(t, envelope(strings.Replace(doc, address, logoutAddress, 1))); w.Code == 200 {

@@ -50,11 +50,13 @@ type Party struct {
 	// Consumers are the assertion consumer services. At least one has the POST
 	// binding.
 	Consumers []Endpoint
-	// Certificates hold the keys that the party signs with. Dates do not matter:
-	// a signature by an expired one counts and is reported.
+	// Certificates hold the keys that the party signs with. Without ValidOnly dates
+	// do not matter: a signature by an expired one counts and is reported.
 	Certificates []*x509.Certificate
 	// WantSigned refuses requests without a signature.
 	WantSigned bool
+	// ValidOnly refuses signatures by a certificate that is not valid at the time.
+	ValidOnly bool
 	// SHA1 accepts RSA-SHA1 signatures of this party.
 	SHA1 bool
 	// Sign is what of the answer is signed.

@@ -13,16 +13,23 @@ import (
 	"sallyport/federation/web"
 )
 
-// noteExpired reports a signature by a certificate that has expired (CASES C03).
-func (h *Handler) noteExpired(ctx context.Context, e *envelope, p *Party, key int) {
-	c := p.Certificates[key]
-	if h.cfg.Now().Before(c.NotAfter) {
-		return
+// dated judges a good signature by the dates of its certificate: one that has expired
+// is reported (CASES C03), and refused where the party wants valid ones.
+func (h *Handler) dated(ctx context.Context, e *envelope, p *Party, key int) error {
+	c, now := p.Certificates[key], h.cfg.Now()
+	expired := !now.Before(c.NotAfter)
+	if p.ValidOnly && (expired || now.Before(c.NotBefore)) {
+		return fmt.Errorf("saml: signed by certificate %s, which is valid from %s to %s, and the settings of %s accept valid ones only",
+			thumbprint(c), c.NotBefore.UTC().Format(time.DateOnly), c.NotAfter.UTC().Format(time.DateOnly), p.Key)
+	}
+	if !expired {
+		return nil
 	}
 	e.note = "signed by certificate " + thumbprint(c) + ", which expired on " + c.NotAfter.UTC().Format(time.DateOnly)
 	h.expired.WithLabelValues(p.Key).Inc()
 	h.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "a party signs with an expired certificate", slog.String("party", p.Key),
 		slog.String("thumbprint", thumbprint(c)), slog.Time("not_after", c.NotAfter), slog.String("ref", web.From(ctx).Reference))
+	return nil
 }
 
 // refused records the refusal of a message that ends in a page of ours.

@@ -124,7 +124,7 @@ func (r *Responder) answer(ctx context.Context, p *Party, req *federation.SignIn
 	out.TokenID, out.KeyID, out.NameID, out.Issuer = m.assertion.ID, m.keyID, m.assertion.NameID, m.assertion.Issuer
 	// Whatever the party's own binding: parties that offer the browser may still sign
 	// people out server to server where metadata names that.
-	if p.Logout != nil && len(p.Certificates) > 0 {
+	if p.Logout != nil && len(p.Certificates) > 0 && !p.Microsoft365 {
 		out.Link, out.LinkLabel = linkName(p.Key, m.assertion.NameID), m.assertion.SessionIndex
 	}
 	return out, nil

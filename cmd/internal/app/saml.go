@@ -28,6 +28,14 @@ var samlFormats = map[string]string{
 	"persistent": saml.FormatPersistent, "transient": saml.FormatTransient,
 }
 
+// What saml.encryption says, in the words of the standard.
+var (
+	samlContents   = map[string]string{"aes256-gcm": saml.AES256GCM, "aes128-gcm": saml.AES128GCM}
+	samlTransports = map[string]string{"rsa-oaep-mgf1p": saml.OAEPMGF1, "rsa-oaep": saml.OAEP}
+	samlDigests    = map[string]string{"sha1": saml.DigestSHA1, "sha256": saml.DigestSHA256}
+	samlMasks      = map[string]string{"sha1": saml.MaskSHA1, "sha256": saml.MaskSHA256}
+)
+
 var samlBindings = map[string]string{"post": saml.BindingPost, "artifact": saml.BindingArtifact, "paos": saml.BindingPAOS}
 
 // SAMLParties makes the registry of SAML 2.0 parties from the settings. The
@@ -39,7 +47,11 @@ func SAMLParties(cfg *config.Config, passive *wsfed.Registry, k *partner.Keeper)
 	var list []*saml.Party
 	for _, d := range cfg.Microsoft365.Domains {
 		if d.Protocol == "saml" {
-			list = append(list, saml.Microsoft365(passive.ByKey(wsfed.Microsoft365Key)))
+			p, err := entra(cfg, passive)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, p)
 			break
 		}
 	}
@@ -64,6 +76,17 @@ func SAMLParties(cfg *config.Config, passive *wsfed.Registry, k *partner.Keeper)
 		return nil, err
 	}
 	return saml.NewRegistry(append(list, found...)...)
+}
+
+// entra is the built-in party with what the settings say of its messages.
+func entra(cfg *config.Config, passive *wsfed.Registry) (*saml.Party, error) {
+	p, s := saml.Microsoft365(passive.ByKey(wsfed.Microsoft365Key)), cfg.Microsoft365.SAML
+	p.WantSigned, p.ValidOnly, p.SHA1 = s.SignedRequests, s.ValidCertificates, s.AllowSHA1
+	var err error
+	if p.Certificates, err = s.RequestCertificates(); err != nil {
+		return nil, fmt.Errorf("microsoft365.saml.request_certificates_file: %w", err)
+	}
+	return p, nil
 }
 
 // foundParties are the parties that the metadata query service has described. One
@@ -103,8 +126,12 @@ func samlParty(rp config.RelyingParty) (*saml.Party, error) {
 			Key: rp.Key, Name: rp.Name, Identifiers: rp.Identifiers, StartURL: rp.StartURL,
 			TokenLifetime: rp.TokenLifetime, FormActions: rp.FormActions,
 		},
-		WantSigned: s.SignedRequests, SHA1: s.AllowSHA1, NameIDFormat: samlFormats[s.NameIDFormat],
+		WantSigned: s.SignedRequests, ValidOnly: s.ValidCertificates, SHA1: s.AllowSHA1, NameIDFormat: samlFormats[s.NameIDFormat],
 		IgnoreContext: s.IgnoreContext, Unsolicited: s.IdPInitiated,
+		Encryption: saml.Encryption{
+			Content: samlContents[s.Encryption.Content], Transport: samlTransports[s.Encryption.Transport],
+			Digest: samlDigests[s.Encryption.Digest], Mask: samlMasks[s.Encryption.Mask],
+		},
 	}
 	switch s.Sign {
 	case "assertion":

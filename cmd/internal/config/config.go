@@ -126,6 +126,10 @@ type Microsoft365 struct {
 	TokenLifetime time.Duration `yaml:"token_lifetime"`
 	// Graph is how the domains' settings at Microsoft are read and written.
 	Graph Graph `yaml:"graph"`
+	// SAML is what Entra's messages are held to in domains with protocol: saml.
+	// Default: signatures on them are not expected; a signed request for a sign-in is
+	// refused, since nothing can verify it.
+	SAML EntraSAML `yaml:"saml"`
 }
 
 // FederatedDomain is one domain that Microsoft Entra ID federates.

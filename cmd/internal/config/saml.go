@@ -107,6 +107,10 @@ type SAMLParty struct {
 	// signs its requests with; an expired one still counts. Required with
 	// signed_requests. Default: signed requests are refused.
 	RequestCertificatesFile string `yaml:"request_certificates_file"`
+	// ValidCertificates refuses what is signed with a certificate that has expired or
+	// is not valid yet. Default false: its key counts all the same, and the log, a
+	// metric and the audit record say so.
+	ValidCertificates bool `yaml:"valid_certificates"`
 	// AllowSHA1 accepts RSA-SHA1 signatures of this party. Default false.
 	AllowSHA1 bool `yaml:"allow_sha1"`
 	// Sign is what of the answer is signed: both, assertion or response. Default
@@ -118,8 +122,11 @@ type SAMLParty struct {
 	// unspecified.
 	NameIDFormat string `yaml:"name_id_format"`
 	// EncryptionCertificateFile holds the certificate (PEM, RSA) that assertions are
-	// encrypted to, with AES-256-GCM and RSA-OAEP. Default: they are not encrypted.
+	// encrypted to. Default: the metadata's; without one they are not encrypted.
 	EncryptionCertificateFile string `yaml:"encryption_certificate_file"`
+	// Encryption is how they are encrypted. Default: as the metadata says, else
+	// AES-256-GCM and RSA-OAEP with SHA-1, which every party reads that reads AES-GCM.
+	Encryption SAMLEncryption `yaml:"encryption"`
 	// Encrypt is auto (when there is a certificate for it, here or in the metadata) or
 	// never. Default auto.
 	Encrypt string `yaml:"encrypt"`
@@ -132,6 +139,57 @@ type SAMLParty struct {
 	// IdPInitiated lets a sign-in begin here without a request of the party, at
 	// /adfs/ls/idpinitiatedsignon.aspx?loginToRp=ENTITYID. Default false.
 	IdPInitiated bool `yaml:"idp_initiated"`
+}
+
+// EntraSAML is what Microsoft Entra ID's own messages over SAML 2.0 are held to.
+type EntraSAML struct {
+	// RequestCertificatesFile holds the certificates (PEM) that Entra signs with: those
+	// of its SAML metadata (sallyport rp certificates). A message that is signed must be
+	// signed with one of them. Needed where isSignedAuthenticationRequestRequired is set
+	// for a domain. Default: none.
+	RequestCertificatesFile string `yaml:"request_certificates_file"`
+	// SignedRequests refuses requests for a sign-in without a signature: for when all
+	// domains have isSignedAuthenticationRequestRequired. Default false.
+	SignedRequests bool `yaml:"signed_requests"`
+	// ValidCertificates refuses what is signed with a certificate that has expired.
+	// Default false.
+	ValidCertificates bool `yaml:"valid_certificates"`
+	// AllowSHA1 accepts RSA-SHA1, with which Microsoft's published example is signed.
+	// Default false.
+	AllowSHA1 bool `yaml:"allow_sha1"`
+}
+
+// RequestCertificates returns the certificates of request_certificates_file.
+func (e EntraSAML) RequestCertificates() ([]*x509.Certificate, error) {
+	return certificates(e.RequestCertificatesFile)
+}
+
+// validate checks what Entra's messages are held to.
+func (e EntraSAML) validate(p *problems, used bool) {
+	const key = "microsoft365.saml"
+	switch {
+	case e == (EntraSAML{}):
+	case !used:
+		p.add(key, "says something only with a domain of protocol: saml: take it out")
+	case e.RequestCertificatesFile == "":
+		p.add(key+".request_certificates_file", "is missing: name the file with the certificates of Microsoft's SAML metadata")
+	}
+}
+
+// SAMLEncryption is how assertions to a party are encrypted. AES-CBC and RSA 1.5 are
+// not offered: who decrypts those can be made to give the content away.
+type SAMLEncryption struct {
+	// Content is aes256-gcm or aes128-gcm. Default aes256-gcm.
+	Content string `yaml:"content"`
+	// Transport is how the content's key is wrapped: rsa-oaep-mgf1p (XML Encryption
+	// 1.0) or rsa-oaep (1.1). Default rsa-oaep-mgf1p.
+	Transport string `yaml:"transport"`
+	// Digest is OAEP's hash: sha1, which is no weakness there, or sha256. Default sha1
+	// with rsa-oaep-mgf1p, sha256 with rsa-oaep.
+	Digest string `yaml:"digest"`
+	// Mask is the hash of OAEP's mask, with rsa-oaep only: sha1 or sha256. Default: the
+	// same as digest.
+	Mask string `yaml:"mask"`
 }
 
 // SAMLLogout is where a party hears of sign-outs.
@@ -248,6 +306,7 @@ func (c *Config) validateSAMLParty(p *problems, key string, rp RelyingParty) {
 	if s.SignedRequests && s.RequestCertificatesFile == "" && !metadata {
 		p.add(key+".saml.request_certificates_file", "is missing: signed requests are verified with these certificates")
 	}
+	validateEncryption(p, key+".saml", s, metadata)
 	validateLogout(p, key+".saml", s, metadata)
 	if len(s.ACS) == 0 && metadata {
 		return
@@ -284,6 +343,34 @@ func (c *Config) validateSAMLParty(p *problems, key string, rp RelyingParty) {
 	}
 }
 
+// validateEncryption checks the algorithms of encrypted assertions.
+func validateEncryption(p *problems, key string, s SAMLParty, metadata bool) {
+	e := s.Encryption
+	if e == (SAMLEncryption{}) {
+		return
+	}
+	key += ".encryption"
+	for _, c := range []struct {
+		name, value string
+		choices     []string
+	}{
+		{"content", e.Content, []string{"aes256-gcm", "aes128-gcm"}},
+		{"transport", e.Transport, []string{"rsa-oaep-mgf1p", "rsa-oaep"}},
+		{"digest", e.Digest, []string{"sha1", "sha256"}},
+		{"mask", e.Mask, []string{"sha1", "sha256"}},
+	} {
+		if c.value != "" {
+			choice(p, key+"."+c.name, c.value, c.choices)
+		}
+	}
+	if e.Mask == "sha256" && e.Transport != "rsa-oaep" {
+		p.add(key+".mask", "sha256 needs transport: rsa-oaep; rsa-oaep-mgf1p masks with SHA-1 always")
+	}
+	if s.Encrypt == "never" || s.EncryptionCertificateFile == "" && !metadata {
+		p.add(key, "says something only when assertions are encrypted: name encryption_certificate_file, or take it out")
+	}
+}
+
 func validateLogout(p *problems, key string, s SAMLParty, metadata bool) {
 	l := s.Logout
 	if l == (SAMLLogout{}) {
@@ -305,6 +392,8 @@ func validateLogout(p *problems, key string, s SAMLParty, metadata bool) {
 func (c *Config) checkSAMLFiles(check func(key string, err error)) {
 	_, err := c.SAML.PersistentIDSecret()
 	check("saml.persistent_id_secret_file", err)
+	_, err = c.Microsoft365.SAML.RequestCertificates()
+	check("microsoft365.saml.request_certificates_file", err)
 	for i, rp := range c.RelyingParties {
 		if rp.Protocol != "saml" {
 			continue

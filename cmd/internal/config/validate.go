@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -104,6 +105,7 @@ func (c *Config) validateMicrosoft365(p *problems) {
 		choice(p, key+".anchor", d.Anchor, []string{"consistency-guid", "object-guid"})
 		protocol(p, key+".protocol", d.Protocol)
 	}
+	m.SAML.validate(p, slices.ContainsFunc(m.Domains, func(d FederatedDomain) bool { return d.Protocol == "saml" }))
 }
 
 func protocol(p *problems, key, value string) {
