@@ -21,8 +21,7 @@ func (a *Agent) fetch(r *request, received time.Time) error {
 	setup, cancel := context.WithDeadline(a.run, received.Add(a.plan.Load().Budget))
 	defer func() { cancel() }()
 	h := http.Header{}
-	a.proxyHeaders(h, r.transaction)
-	h.Set("x-cwap-connector-sp-connections", "0")
+	a.proxyHeaders(h, r.transaction)("X-Cwap-Connector-Sp-Connections", "0")
 	conn, _, err := websocket.Dial(setup, "wss://"+r.host+"/subscriber/websocketconnect?requestId="+newGUID(),
 		&websocket.DialOptions{HTTPClient: a.mutual, HTTPHeader: h})
 	if err != nil {

@@ -2,10 +2,8 @@ package ptaagent
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"strings"
-	"sync"
 	"time"
 
 	"sallyport/authn"
@@ -57,8 +55,7 @@ func (a *Agent) accept(ctx context.Context, r *request, received time.Time) {
 		return
 	}
 	mine, c := a.cfg.Identity.ours(r.entries)
-	sum := sha256.Sum256([]byte(mine.Base64EncryptedData))
-	if !a.seen.first(r.transaction+" "+r.id, received) || (c != nil && !a.seen.first(string(sum[:]), received)) {
+	if !a.seen.first("request "+r.transaction+" "+r.id, received) || (c != nil && !a.seen.first(mine.Base64EncryptedData, received)) {
 		a.refuse(ctx, "pta_repeated", r.transaction, errRepeated)
 		return
 	}
@@ -163,42 +160,4 @@ func (a *Agent) finish(step Request, reason authn.Reason, err error) {
 	level("pta: request", "correlation_id", step.CorrelationID, "reason", step.Reason, "result", step.Number, "waited", step.Waited,
 		"decrypted", step.Decrypted, "judged", step.Judged, "posted", step.Posted, "took", step.Took, "error", step.Error)
 	a.remember(step)
-}
-
-// memory keeps what has been seen for as long as it could be repeated with effect.
-type memory struct {
-	mu       sync.Mutex
-	now, old map[string]struct{}
-	turned   time.Time
-}
-
-const (
-	memoryAge  = 10 * time.Minute
-	memorySize = 400_000
-)
-
-func newMemory() *memory { return &memory{now: map[string]struct{}{}} }
-
-// first notes a key and reports whether it is new. A memory that is full takes
-// nothing: it refuses.
-func (m *memory) first(key string, at time.Time) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.turned.IsZero() {
-		m.turned = at
-	}
-	if at.Sub(m.turned) > memoryAge {
-		m.old, m.now, m.turned = m.now, map[string]struct{}{}, at
-	}
-	if _, ok := m.now[key]; ok {
-		return false
-	}
-	if _, ok := m.old[key]; ok {
-		return false
-	}
-	if len(m.now) >= memorySize {
-		return false
-	}
-	m.now[key] = struct{}{}
-	return true
 }

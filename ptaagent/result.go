@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"sallyport/authn"
@@ -68,24 +67,34 @@ const (
 	claimRight  = "http://schemas.xmlsoap.org/ws/2005/05/identity/right/identity"
 )
 
-// claim is one of the two claims of a result; its members have this order.
-type claim struct {
-	ClaimType string
-	Resource  any
-	Right     string
+// claims is the verdict as the header carries it: two claims, whose members have this
+// order, with slashes escaped.
+func claims(number int, upn string) (string, error) {
+	text := appendClaim(make([]byte, 0, 512), claimResult, strconv.FormatBool(number == 0))
+	kind, resource := claimReason, strconv.Itoa(number)
+	if number == 0 {
+		name, err := json.Marshal(upn)
+		if err != nil {
+			return "", err
+		}
+		kind, resource = claimName, string(name)
+	}
+	text[0] = '['
+	text = appendClaim(text, kind, resource)
+	return base64.StdEncoding.EncodeToString(append(text, ']')), nil
 }
 
-// claims is the verdict as the header carries it.
-func claims(number int, upn string) (string, error) {
-	list := []claim{{claimResult, number == 0, claimRight}, {claimReason, number, claimRight}}
-	if number == 0 {
-		list[1] = claim{claimName, upn, claimRight}
+// appendClaim appends a comma and one claim; resource is JSON.
+func appendClaim(dst []byte, kind, resource string) []byte {
+	for _, s := range [...]string{`,{"ClaimType":"`, kind, `","Resource":`, resource, `,"Right":"`, claimRight, `"}`} {
+		for i := range len(s) {
+			if s[i] == '/' {
+				dst = append(dst, '\\')
+			}
+			dst = append(dst, s[i])
+		}
 	}
-	text, err := json.Marshal(list)
-	if err != nil {
-		return "", err
-	}
-	return base64.StdEncoding.EncodeToString([]byte(strings.ReplaceAll(string(text), "/", `\/`))), nil
+	return dst
 }
 
 // errPost says that the front end did not take a result.
@@ -120,19 +129,19 @@ func (a *Agent) postOnce(ctx context.Context, r *request, value string, attempt 
 	if err != nil {
 		return false, err
 	}
-	h := req.Header
-	a.proxyHeaders(h, r.transaction)
-	h.Set("x-cwap-connector-sp-connections", "1")
-	h.Set("x-cwap-sessionid", r.session)
-	h.Set("x-cwap-certificate-authentication", "notProcessed")
-	h.Set("x-cwap-headers-size", "0")
-	h.Set("x-cwap-connector-be-latency-ms", strconv.FormatInt(spent.Milliseconds(), 10))
-	h.Set("x-cwap-payload-total-attempts", "0")
-	h.Set("x-cwap-connector-loadfactor", "0")
-	h.Set("x-cwap-response-total-attempts", strconv.Itoa(attempt))
-	h.Set("x-cwap-connector-all-latency-ms", strconv.FormatInt(time.Since(received).Milliseconds(), 10))
-	h.Set("x-cwap-backend-response", value)
-	resp, err := a.mutual.Do(req)
+	set := a.proxyHeaders(req.Header, r.transaction)
+	set("X-Cwap-Connector-Sp-Connections", "1")
+	set("X-Cwap-Sessionid", r.session)
+	set("X-Cwap-Certificate-Authentication", "notProcessed")
+	set("X-Cwap-Headers-Size", "0")
+	set("X-Cwap-Connector-Be-Latency-Ms", strconv.FormatInt(spent.Milliseconds(), 10))
+	set("X-Cwap-Payload-Total-Attempts", "0")
+	set("X-Cwap-Connector-Loadfactor", "0")
+	set("X-Cwap-Response-Total-Attempts", strconv.Itoa(attempt))
+	set("X-Cwap-Connector-All-Latency-Ms", strconv.FormatInt(time.Since(received).Milliseconds(), 10))
+	set("X-Cwap-Backend-Response", value)
+	// Not by the client, which copies headers for the redirects that it might follow.
+	resp, err := a.mutual.Transport.RoundTrip(req)
 	if err != nil {
 		return ctx.Err() == nil, fmt.Errorf("%w: %w", errPost, err)
 	}
@@ -147,12 +156,19 @@ func (a *Agent) postOnce(ctx context.Context, r *request, value string, attempt 
 	}
 }
 
-// proxyHeaders are what both requests to the front end carry.
-func (a *Agent) proxyHeaders(h http.Header, transaction string) {
-	h["User-Agent"] = []string{""} // none
-	h.Set("x-cwap-dnscachelookup-result", "NotUsed")
-	h.Set("x-cwap-connector-usesdefaultproxy", "InUse")
-	h.Set("x-cwap-connector-version", a.cfg.Machine.Version)
-	h.Set("x-cwap-datamodel-version", a.cfg.Machine.Version)
-	h.Set("x-cwap-transid", transaction)
+// proxyHeaders sets what both requests to the front end carry, and returns what sets
+// more. Names are in their canonical form.
+func (a *Agent) proxyHeaders(h http.Header, transaction string) (set func(name, value string)) {
+	values := make([]string, 0, 16)
+	set = func(name, value string) {
+		values = append(values, value)
+		h[name] = values[len(values)-1 : len(values) : len(values)]
+	}
+	set("User-Agent", "") // none
+	set("X-Cwap-Dnscachelookup-Result", "NotUsed")
+	set("X-Cwap-Connector-Usesdefaultproxy", "InUse")
+	set("X-Cwap-Connector-Version", a.cfg.Machine.Version)
+	set("X-Cwap-Datamodel-Version", a.cfg.Machine.Version)
+	set("X-Cwap-Transid", transaction)
+	return set
 }

@@ -29,7 +29,7 @@ func (l Limits) complete() Limits {
 // Decode reads one document. Odd dictionary ids are looked up in table, which may be
 // nil where there is no session. The tree may use doc's memory.
 func Decode(doc []byte, table *Table, limits Limits) (*Element, error) {
-	d := decoder{in: doc, table: table, limits: limits.complete()}
+	d := decoder{in: doc, table: table, limits: limits.complete(), scope: make([]binding, 0, 24), stack: make([]*Element, 0, 12)}
 	if len(doc) > d.limits.Bytes {
 		return nil, fmt.Errorf("%w: %d bytes", ErrLimit, len(doc))
 	}
@@ -49,6 +49,7 @@ type decoder struct {
 	scope    []binding // of namespaces, innermost last
 	stack    []*Element
 	root     *Element
+	slab     []Element // where elements come from
 }
 
 // binding is one namespace declaration in scope.
@@ -132,7 +133,12 @@ func (d *decoder) open(name string) (*Element, error) {
 	if len(d.stack) >= d.limits.Depth {
 		return nil, fmt.Errorf("%w: nested deeper than %d", ErrLimit, d.limits.Depth)
 	}
-	e := &Element{Name: name}
+	if len(d.slab) == 0 {
+		d.slab = make([]Element, 32)
+	}
+	e := &d.slab[0]
+	d.slab = d.slab[1:]
+	e.Name = name
 	if len(d.stack) == 0 {
 		d.root = e
 	} else {
@@ -373,7 +379,7 @@ func (d *decoder) dictName() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return s, checkName([]byte(s))
+	return s, checkName(s)
 }
 
 // length reads a little-endian length of 1, 2 or 4 bytes.

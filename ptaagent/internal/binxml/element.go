@@ -127,15 +127,16 @@ func checkText(b []byte) error {
 
 // checkName accepts an NCName of the characters that SOAP and its neighbours use:
 // letters, digits, '_', '-', '.', and anything beyond ASCII.
-func checkName(b []byte) error {
+func checkName[T []byte | string](b T) error {
 	ok := len(b) > 0 && len(b) <= 256
-	for i, c := range b {
+	for i := range len(b) {
+		c := b[i]
 		letter := c|0x20 >= 'a' && c|0x20 <= 'z' || c == '_' || c >= utf8.RuneSelf
 		if !letter && (i == 0 || (c < '0' || c > '9') && c != '-' && c != '.') {
 			ok = false
 		}
 	}
-	if !ok || !utf8.Valid(b) {
+	if !ok || !utf8.ValidString(string(b)) {
 		return fmt.Errorf("%w: %.40q is no XML name", ErrSyntax, b)
 	}
 	return nil

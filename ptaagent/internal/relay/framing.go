@@ -121,15 +121,15 @@ func readSized(r *bufio.Reader, most int) ([]byte, error) {
 	return buf, nil
 }
 
-// appendRecord frames a payload as a sized envelope.
-func appendRecord(dst, payload []byte) []byte {
+// appendRecord frames a payload of two parts as a sized envelope.
+func appendRecord(dst, table, doc []byte) []byte {
 	dst = append(dst, recordEnvelope)
-	for n := len(payload); ; n >>= 7 {
+	for n := len(table) + len(doc); ; n >>= 7 {
 		if n < 0x80 {
 			dst = append(dst, byte(n))
 			break
 		}
 		dst = append(dst, byte(n)|0x80)
 	}
-	return append(dst, payload...)
+	return append(append(dst, table...), doc...)
 }

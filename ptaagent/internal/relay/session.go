@@ -73,7 +73,8 @@ type session struct {
 
 	mu  sync.Mutex // guards what follows and writes to conn
 	out binxml.Table
-	buf []byte
+	// Buffers of a message: its new strings, its document, the whole record.
+	table, doc, buf []byte
 }
 
 func newSession(c sessionConfig) *session {
@@ -187,10 +188,11 @@ func (s *session) send(message func(w *binxml.Writer)) error {
 }
 
 func (s *session) sendLocked(message func(w *binxml.Writer)) error {
-	w := binxml.NewWriter(nil, &s.out)
+	w := binxml.NewWriter(s.doc[:0], &s.out)
 	message(w)
-	payload := append(s.out.AppendFresh(nil), w.Bytes()...)
-	s.buf = appendRecord(s.buf[:0], payload)
+	s.doc = w.Bytes()
+	s.table = s.out.AppendFresh(s.table[:0])
+	s.buf = appendRecord(s.buf[:0], s.table, s.doc)
 	return s.writeLocked(s.buf)
 }
 
