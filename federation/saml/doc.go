@@ -25,7 +25,9 @@
 //
 //   - Replay: an id leads to one token. It is marked when the token is made, not
 //     when the request arrives, so that a person may load the sign-in page twice.
-//     When the shared store is down, each instance remembers for itself.
+//     When the shared store is down, each instance remembers for itself. At the
+//     endpoint of enhanced clients an id may come again, since each copy brings the
+//     password; refused copies are one attempt there (package repeat).
 //   - Pre-dating: all times of a token come from our clock.
 //   - Key confusion: only registered keys verify; KeyInfo is not read.
 //   - Parameter smuggling: the signature of the Redirect binding is verified over

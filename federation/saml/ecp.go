@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"sallyport/authn"
 	"sallyport/authn/audit"
 	"sallyport/federation"
+	"sallyport/federation/internal/repeat"
 	"sallyport/federation/internal/xmlsec"
 	"sallyport/federation/token"
 	"sallyport/federation/web"
@@ -48,6 +50,9 @@ type Passwords interface {
 	Verify(ctx context.Context, at authn.Attempt, c authn.Credentials) authn.Result
 }
 
+// Notes are short notes that all instances share; the session stores keep them.
+type Notes = repeat.Notes
+
 // ECPConfig is what [NewECP] needs.
 type ECPConfig struct {
 	// Messages reads requests and knows the parties. Required.
@@ -61,6 +66,12 @@ type ECPConfig struct {
 	Passwords Passwords
 	// Audit gets the events; no token leaves without its own. Required.
 	Audit audit.Recorder
+	// Notes shares verdicts with the other instances. Nil: each remembers its own.
+	Notes Notes
+	// Key names verdicts; the same on every instance. Required: 32 bytes.
+	Key []byte
+	// Logger hears that a verdict could not be shared. Nil: nobody does.
+	Logger *slog.Logger
 	// Registerer gets the metrics. Nil: none.
 	Registerer prometheus.Registerer
 	// Now is the clock. Nil: [time.Now].
@@ -73,10 +84,13 @@ type ECPConfig struct {
 // without the headers of the profile.
 //
 // It is a door without a browser and without a second factor, and so off until it
-// is switched on. Whatever is wrong with name or password is one answer, 401. It is
-// safe for concurrent use.
+// is switched on. Whatever is wrong with name or password is one answer, 401. A
+// refused request that comes again within a minute is not judged and not counted
+// again; one that was answered may come again, as who holds it holds the password. It
+// is safe for concurrent use.
 type ECP struct {
 	cfg     ECPConfig
+	repeats *repeat.Verdicts
 	results *prometheus.CounterVec
 }
 
@@ -88,7 +102,11 @@ func NewECP(cfg ECPConfig) (*ECP, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	h := &ECP{cfg: cfg, results: prometheus.NewCounterVec(prometheus.CounterOpts{
+	repeats, err := repeat.New(repeat.Config{Notes: cfg.Notes, Key: cfg.Key, Logger: cfg.Logger, Now: cfg.Now})
+	if err != nil {
+		return nil, fmt.Errorf("saml: enhanced clients: %w", err)
+	}
+	h := &ECP{cfg: cfg, repeats: repeats, results: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "sallyport_ecp_requests_total",
 		Help: "Requests of enhanced clients (SAML 2.0 ECP), by result.",
 	}, []string{"result"})}
@@ -156,8 +174,12 @@ func (h *ECP) serve(w http.ResponseWriter, r *http.Request) error {
 	if told != nil {
 		return h.count("refused_request", h.tell(w, r, q, told))
 	}
-	res := h.cfg.Passwords.Verify(r.Context(), h.attempt(r, q), authn.Credentials{Name: name, Password: password})
+	res, first := h.repeats.Verify(r.Context(), h.name(q, name, password), func() authn.Result {
+		return h.cfg.Passwords.Verify(r.Context(), h.attempt(r, q), authn.Credentials{Name: name, Password: password})
+	})
 	switch {
+	case !first:
+		return h.repeated(r, q, res.Reason)
 	case res.Reason == authn.Accepted && res.Account != nil:
 		return h.issue(w, r, q, &res)
 	case res.Reason.Undecided() || res.Reason == authn.Accepted:
@@ -167,6 +189,21 @@ func (h *ECP) serve(w http.ResponseWriter, r *http.Request) error {
 	default: // the pipeline has written the audit event
 		return h.count("refused", unauthorized(q.party, errors.New("saml: "+res.Reason.String())))
 	}
+}
+
+// remember is how long a refusal counts for copies of its request.
+const remember = 60 * time.Second
+
+// name names a request by what makes it the same one.
+func (h *ECP) name(q *enhanced, user string, password *authn.Password) repeat.ID {
+	return h.repeats.ID(remember, []byte(ECPPath), []byte(q.req.Realm), []byte(q.head.id), []byte(user), password.Bytes())
+}
+
+// repeated answers a request whose first copy was refused as that was.
+func (h *ECP) repeated(r *http.Request, q *enhanced, reason authn.Reason) error {
+	cause := errors.New("saml: copy of a request that was refused: " + reason.String())
+	_ = h.cfg.Messages.audited(r, q.party, "repeated", cause) // changes nothing here
+	return h.count("repeated", unauthorized(q.party, cause))
 }
 
 // basic reads the Basic scheme (RFC 7617); the password is byte for byte.
@@ -278,6 +315,7 @@ func (h *ECP) issue(w http.ResponseWriter, r *http.Request, q *enhanced, res *au
 	if err != nil {
 		return err
 	}
+	x.repeatable = true // each copy brings the password itself
 	made, err := h.cfg.Messages.cfg.Responder.make(ctx, q.party, q.req, sub, x)
 	if err != nil {
 		return h.noToken(r, q, sub, err)

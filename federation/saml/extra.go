@@ -20,6 +20,9 @@ type extra struct {
 	subject, subjectFormat string
 	// detail is for the audit record; it may be empty.
 	detail string
+	// repeatable says that the request may be answered more than once. It does not
+	// travel.
+	repeatable bool
 }
 
 // separator cannot stand in any of the values: no XML carries it.

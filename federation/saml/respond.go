@@ -89,7 +89,7 @@ func (r *Responder) Respond(ctx context.Context, req *federation.SignInRequest, 
 
 // first marks the request as answered.
 func (r *Responder) first(ctx context.Context, req *federation.SignInRequest, x *extra) error {
-	if x.id == "" {
+	if x.id == "" || x.repeatable {
 		return nil
 	}
 	return r.once(ctx, "saml request", req.Realm, x.id)

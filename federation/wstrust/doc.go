@@ -24,10 +24,9 @@
 //
 // Clients send a refused message again by themselves, with the same id. Such a
 // repetition within a minute gets the first verdict again, on whichever instance
-// it arrives, without a second bind and without a second count; see repeats. What
-// is remembered is a keyed hash and a reason. Nothing is remembered of an accepted
-// message, and a message id is never refused for having been seen: who holds the
-// message holds the password.
+// it arrives, without a second bind and without a second count; see package repeat.
+// Nothing is remembered of an accepted message, and a message id is never refused
+// for having been seen: who holds the message holds the password.
 //
 // No address of a message is ever connected to; answers go back on the connection.
 //

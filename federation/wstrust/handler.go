@@ -17,6 +17,7 @@ import (
 	"sallyport/authn"
 	"sallyport/authn/audit"
 	"sallyport/federation"
+	"sallyport/federation/internal/repeat"
 	"sallyport/federation/token"
 	"sallyport/federation/web"
 )
@@ -41,6 +42,9 @@ type Passwords interface {
 type Claims interface {
 	For(ctx context.Context, req *federation.SignInRequest, sub *federation.Subject) (*token.Assertion, error)
 }
+
+// Notes are short notes that all instances share; the session stores keep them.
+type Notes = repeat.Notes
 
 // Config is what a [Handler] needs. What is a function is called for every
 // request, so that it may follow reloads.
@@ -81,7 +85,7 @@ type Handler struct {
 	cfg     Config
 	public  *url.URL
 	mex     *mexDocument
-	repeats *repeats
+	repeats *repeat.Verdicts
 	results *prometheus.CounterVec
 }
 
@@ -90,8 +94,9 @@ func New(cfg Config) (*Handler, error) {
 	if cfg.Passwords == nil || cfg.Party == nil || cfg.Claims == nil || cfg.Signer == nil || cfg.Audit == nil {
 		return nil, errors.New("wstrust: passwords, parties, claims, a signer and an audit trail are needed")
 	}
-	if len(cfg.Key) != 32 {
-		return nil, errors.New("wstrust: a key of 32 bytes is needed")
+	repeats, err := repeat.New(repeat.Config{Notes: cfg.Notes, Key: cfg.Key, Logger: cfg.Logger, Now: cfg.Now})
+	if err != nil {
+		return nil, fmt.Errorf("wstrust: %w", err)
 	}
 	public, err := url.Parse(cfg.PublicURL)
 	if err != nil || public.Scheme != "https" || public.Host == "" || public.Path != "" {
@@ -107,7 +112,7 @@ func New(cfg Config) (*Handler, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	h := &Handler{cfg: cfg, public: public, mex: mex, repeats: newRepeats(cfg), results: prometheus.NewCounterVec(prometheus.CounterOpts{
+	h := &Handler{cfg: cfg, public: public, mex: mex, repeats: repeats, results: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "sallyport_active_requests_total",
 		Help: "Requests of active clients (WS-Trust), by endpoint and result.",
 	}, []string{"endpoint", "result"})}
@@ -162,7 +167,10 @@ func (h *Handler) serveIssue(w http.ResponseWriter, r *http.Request, v Version) 
 		return h.count(v.route(), "unreadable", err)
 	}
 	req, err := Parse(body, Target{Version: v, Public: h.public, Now: h.cfg.Now()})
-	id := h.repeats.id(req, body)
+	var id repeat.ID
+	if err == nil {
+		id = h.id(req, body)
+	}
 	clear(body)
 	if err != nil {
 		return h.refused(r, v, nil, err)
@@ -172,13 +180,30 @@ func (h *Handler) serveIssue(w http.ResponseWriter, r *http.Request, v Version) 
 	if err != nil {
 		return h.refused(r, v, rp, err)
 	}
-	res, first := h.repeats.verify(r.Context(), id, func() authn.Result {
+	res, first := h.repeats.Verify(r.Context(), id, func() authn.Result {
 		return h.cfg.Passwords.Verify(r.Context(), attempt(r, req), authn.Credentials{Name: req.Name, Password: req.Password})
 	})
 	if !first {
 		return h.repeated(r, v, req, res)
 	}
 	return h.issue(w, r, req, rp, res)
+}
+
+// A verdict is remembered so long; without a message id, where two honest messages
+// may be equal, shorter.
+const (
+	remember     = 60 * time.Second
+	rememberNoID = 10 * time.Second
+)
+
+// id names a message by what makes it the same one: endpoint, message id, name and
+// password. A message without an id is named by its bytes.
+func (h *Handler) id(req *Request, body []byte) repeat.ID {
+	path := []byte(req.Version.Path())
+	if req.MessageID == "" {
+		return h.repeats.ID(rememberNoID, path, nil, body)
+	}
+	return h.repeats.ID(remember, path, []byte(req.MessageID), []byte(req.Name), req.Password.Bytes())
 }
 
 // read takes the body of a SOAP 1.2 message (SOAP part 2 §7; RFC 3902). Other

@@ -79,7 +79,7 @@ func (a *App) buildFront() error {
 	if err != nil {
 		return err
 	}
-	enhanced, err := a.buildEnhanced()
+	enhanced, err := a.buildEnhanced(masters)
 	if err != nil {
 		return err
 	}

@@ -240,12 +240,20 @@ func backChannel() *http.Client {
 
 // buildEnhanced makes the endpoint of enhanced clients. It is routed whatever the
 // settings say, so that a reload can switch it on and off.
-func (a *App) buildEnhanced() (*saml.ECP, error) {
-	return saml.NewECP(saml.ECPConfig{
-		Messages: a.saml, URL: a.cfg.PublicURL + saml.ECPPath,
+func (a *App) buildEnhanced(masters [][]byte) (*saml.ECP, error) {
+	key, err := seal.Key(seal.PurposeVerdict, masters[0])
+	if err != nil {
+		return nil, fmt.Errorf("saml.ecp: %w", err)
+	}
+	cfg := saml.ECPConfig{
+		Messages: a.saml, URL: a.cfg.PublicURL + saml.ECPPath, Key: key,
 		Access:    func() saml.Access { return a.live.Load().active.enhanced },
-		Passwords: cachingPasswords{a.passwords, a.cache}, Audit: a.audit, Registerer: a.registry, Now: a.now,
-	})
+		Passwords: cachingPasswords{a.passwords, a.cache}, Audit: a.audit, Logger: a.log, Registerer: a.registry, Now: a.now,
+	}
+	if notes, ok := a.sessions.(saml.Notes); ok {
+		cfg.Notes = notes
+	}
+	return saml.NewECP(cfg)
 }
 
 // samlIssuers are the entity ids by which this service may be known, its own first.

@@ -1,4 +1,4 @@
-package wstrust
+package repeat
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -24,12 +25,8 @@ type Notes interface {
 }
 
 const (
-	notePurpose = "wstrust-verdict"
-	notePending = "?"
-	// A verdict is remembered so long; without a message id, where two honest
-	// messages may be equal, shorter.
-	remember        = 60 * time.Second
-	rememberNoID    = 10 * time.Second
+	notePurpose     = "verdict"
+	notePending     = "?"
 	pendingTTL      = 10 * time.Second // longer than an attempt may take
 	pollEvery       = 50 * time.Millisecond
 	notesTimeout    = time.Second
@@ -37,30 +34,56 @@ const (
 	maxLocalSweepAt = time.Second
 )
 
-// repeats gives copies of a refused message its first verdict. The first copy that
-// arrives, on whichever instance, is judged; the others wait for it. Only refusals
-// are shared: a copy of an accepted message is judged for itself, and so is one
-// whose first copy nobody could judge. When the shared notes cannot be used, this
-// instance's own memory still holds.
-type repeats struct {
+// Config is what [New] needs.
+type Config struct {
+	// Notes shares verdicts with the other instances. Nil: each remembers its own.
+	Notes Notes
+	// Key names verdicts; the same on every instance. Required: 32 bytes.
+	Key []byte
+	// Logger hears that a verdict could not be shared. Nil: nobody does.
+	Logger *slog.Logger
+	// Now is the clock. Nil: [time.Now].
+	Now func() time.Time
+}
+
+// Verdicts remembers refusals. It is safe for concurrent use.
+type Verdicts struct {
 	notes Notes
 	key   []byte
 	log   *slog.Logger
 	now   func() time.Time
 
 	mu      sync.Mutex
-	running map[repeatID]*run
-	refused map[repeatID]refusedNote
+	running map[ID]*run
+	refused map[ID]refusedNote
 	swept   time.Time
 }
 
-// repeatID names a message: a keyed hash, from which nobody can try passwords.
-type repeatID struct {
+// New returns an empty memory.
+func New(cfg Config) (*Verdicts, error) {
+	if len(cfg.Key) != 32 {
+		return nil, errors.New("repeat: a key of 32 bytes is needed")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Verdicts{
+		notes: cfg.Notes, key: cfg.Key, log: cfg.Logger, now: cfg.Now,
+		running: map[ID]*run{}, refused: map[ID]refusedNote{},
+	}, nil
+}
+
+// ID names a message: a keyed hash, from which nobody can try passwords, and how long
+// its refusal is remembered.
+type ID struct {
 	sum [sha256.Size]byte
 	ttl time.Duration
 }
 
-func (id repeatID) name() string { return base64.RawURLEncoding.EncodeToString(id.sum[:]) }
+func (id ID) name() string { return base64.RawURLEncoding.EncodeToString(id.sum[:]) }
 
 type run struct {
 	done    chan struct{}
@@ -72,43 +95,24 @@ type refusedNote struct {
 	until  time.Time
 }
 
-func newRepeats(cfg Config) *repeats {
-	return &repeats{
-		notes: cfg.Notes, key: cfg.Key, log: cfg.Logger, now: cfg.Now,
-		running: map[repeatID]*run{}, refused: map[repeatID]refusedNote{},
-	}
-}
-
-// id names a message by what makes it the same one: endpoint, message id, name
-// and password. A message without an id is named by its bytes.
-func (p *repeats) id(req *Request, body []byte) repeatID {
-	if req == nil {
-		return repeatID{}
-	}
+// ID names a message by the parts that make it the same one. Its refusal is
+// remembered for ttl.
+func (p *Verdicts) ID(ttl time.Duration, parts ...[]byte) ID {
 	mac := hmac.New(sha256.New, p.key)
-	part := func(b []byte) {
+	for _, part := range parts {
 		var n [8]byte
-		binary.BigEndian.PutUint64(n[:], uint64(len(b)))
+		binary.BigEndian.PutUint64(n[:], uint64(len(part)))
 		mac.Write(n[:])
-		mac.Write(b)
+		mac.Write(part)
 	}
-	id := repeatID{ttl: remember}
-	part([]byte(req.Version.Path()))
-	part([]byte(req.MessageID))
-	if req.MessageID == "" {
-		id.ttl = rememberNoID
-		part(body)
-	} else {
-		part([]byte(req.Name))
-		part(req.Password.Bytes())
-	}
+	id := ID{ttl: ttl}
 	mac.Sum(id.sum[:0])
 	return id
 }
 
-// verify returns the verdict on a message: judge's, or that of an earlier copy.
+// Verify returns the verdict on a message: judge's, or that of an earlier copy.
 // first is true when judge was called.
-func (p *repeats) verify(ctx context.Context, id repeatID, judge func() authn.Result) (res authn.Result, first bool) {
+func (p *Verdicts) Verify(ctx context.Context, id ID, judge func() authn.Result) (res authn.Result, first bool) {
 	p.mu.Lock()
 	if n, ok := p.refused[id]; ok && p.now().Before(n.until) {
 		p.mu.Unlock()
@@ -146,7 +150,7 @@ func (p *repeats) verify(ctx context.Context, id repeatID, judge func() authn.Re
 }
 
 // lead is the one copy of this instance that asks the others.
-func (p *repeats) lead(ctx context.Context, id repeatID, judge func() authn.Result) (authn.Result, bool) {
+func (p *Verdicts) lead(ctx context.Context, id ID, judge func() authn.Result) (authn.Result, bool) {
 	reason, shared := p.claim(ctx, id)
 	if reason != authn.NoVerdict {
 		return authn.Result{Reason: reason}, false
@@ -170,7 +174,7 @@ func (p *repeats) lead(ctx context.Context, id repeatID, judge func() authn.Resu
 // claim asks the shared notes for a verdict, and waits while another instance is
 // about to give one. Without a verdict this instance judges; shared says whether
 // it holds the claim. A store that is down changes nothing but that.
-func (p *repeats) claim(ctx context.Context, id repeatID) (verdict authn.Reason, shared bool) {
+func (p *Verdicts) claim(ctx context.Context, id ID) (verdict authn.Reason, shared bool) {
 	if p.notes == nil {
 		return authn.NoVerdict, false
 	}
@@ -204,7 +208,7 @@ func reasonNamed(note string) authn.Reason {
 }
 
 // keep remembers a refusal on this instance.
-func (p *repeats) keep(id repeatID, reason authn.Reason) {
+func (p *Verdicts) keep(id ID, reason authn.Reason) {
 	now := p.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
