@@ -16,9 +16,12 @@ const ClusterCommands = "+cluster|slots +cluster|shards +command"
 // database, list its keys or change the server's settings.
 const ACL = "resetkeys ~" + DefaultPrefix + "* resetchannels -@all " + Commands
 
-// ACLFor is [ACL] for another prefix or a cluster.
-func ACLFor(prefix string, cluster bool) string {
+// ACLFor is [ACL] for another prefix, a cluster, or a store that keeps documents.
+func ACLFor(prefix string, cluster, documents bool) string {
 	acl := "resetkeys ~" + prefix + "* resetchannels -@all " + Commands
+	if documents {
+		acl += " " + DocumentCommands
+	}
 	if cluster {
 		acl += " " + ClusterCommands
 	}

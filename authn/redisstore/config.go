@@ -42,6 +42,9 @@ type Config struct {
 	Prefix string
 	// Masters are the deployment's master secrets; the first seals. Required.
 	Masters [][]byte
+	// Documents says that the store keeps documents too ([Store.SwapDocument]), so
+	// that the self-test asks for [DocumentCommands] as well.
+	Documents bool
 	// Lifetimes are the limits of sessions.
 	Lifetimes session.Lifetimes
 	// Timeout bounds each wait: for a connection of the pool, for a write, for a

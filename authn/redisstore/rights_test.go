@@ -58,6 +58,24 @@ func TestC26_DocumentedRightsAreEnough(t *testing.T) {
 	}
 }
 
+func TestC26_DocumentsNeedTwoCommandsMore(t *testing.T) {
+	srv := startServer(t, redisstore.ACL)
+	cfg := srv.config()
+	cfg.Documents = true
+	s := newStore(t, cfg)
+	for _, command := range strings.Fields(strings.ReplaceAll(redisstore.DocumentCommands, "+", "")) {
+		srv.setUser(t, strings.Fields(redisstore.DocumentCommands+" -"+command)...)
+		fatal, _ := problems(s.SelfTest(t.Context()))
+		if len(fatal) != 1 || !strings.Contains(fatal[0], "let the user run it: +"+command) {
+			t.Errorf("without %s the self-test says %q", command, fatal)
+		}
+	}
+	srv.setUser(t, strings.Fields(redisstore.ACLFor("sallyport:", false, true))...)
+	if fatal, danger := problems(s.SelfTest(t.Context())); len(fatal)+len(danger) > 0 {
+		t.Errorf("with the documented rights: %q %q", fatal, danger)
+	}
+}
+
 // TestC26_MissingCommandIsNamed takes each command of the minimum away in turn, in
 // a running system, and gives it back.
 func TestC26_MissingCommandIsNamed(t *testing.T) {

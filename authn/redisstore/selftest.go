@@ -50,6 +50,12 @@ func trials(prefix string) (key string, all []trial) {
 	}
 }
 
+// documentTrials are calls of what documents need besides, each on a connection that
+// nothing else is done with.
+func documentTrials(key string) []trial {
+	return []trial{{"WATCH", []any{key}}, {"UNWATCH", nil}}
+}
+
 // forbidden are commands that a gateway's user must not have, in forms that do
 // nothing even if they are carried out: FLUSHALL knows no such option, CONFIG no
 // such parameter, and KEYS is asked only inside a transaction that is never run.
@@ -80,14 +86,17 @@ func (s *Store) SelfTest(ctx context.Context) []Finding {
 	for _, t := range all {
 		found = append(found, try(ctx, client, t))
 	}
+	if s.cfg.Documents {
+		found = append(found, s.tryDocuments(ctx, client, key)...)
+	}
 	found = append(found, tryExec(ctx, client), s.foreignKey(ctx, client))
-	return append(found, rights(ctx, client, key)...)
+	return append(found, s.rights(ctx, client, key)...)
 }
 
 // rights asks for the forbidden commands. Inside MULTI the server checks
 // permissions and queues. EXEC never follows: the client, and with it the
 // connection, is closed instead.
-func rights(ctx context.Context, client redis.UniversalClient, key string) []Finding {
+func (s *Store) rights(ctx context.Context, client redis.UniversalClient, key string) []Finding {
 	conn, err := connOf(ctx, client, key)
 	if err == nil {
 		err = conn.Do(ctx, "MULTI").Err()
@@ -97,14 +106,34 @@ func rights(ctx context.Context, client redis.UniversalClient, key string) []Fin
 	}
 	var found []Finding
 	for _, t := range forbidden {
-		found = append(found, refuse(t, conn.Do(ctx, t.words()...).Err()))
+		found = append(found, s.refuse(t, conn.Do(ctx, t.words()...).Err()))
+	}
+	return found
+}
+
+// tryDocuments watches on a connection of its own, which is closed afterwards and
+// takes the watch with it.
+func (s *Store) tryDocuments(ctx context.Context, client redis.UniversalClient, key string) []Finding {
+	conn, err := connOf(ctx, client, key)
+	if err != nil {
+		return []Finding{{Step: "command WATCH", Problem: err.Error(), Advice: adviceFor("WATCH", err), Fatal: true}}
+	}
+	defer conn.Close()
+	var found []Finding
+	for _, t := range documentTrials(key) {
+		found = append(found, try(ctx, conn, t))
 	}
 	return found
 }
 
 func (t trial) words() []any { return append([]any{t.command}, t.args...) }
 
-func try(ctx context.Context, client redis.UniversalClient, t trial) Finding {
+// doer runs one command: a client, or one connection of it.
+type doer interface {
+	Do(ctx context.Context, args ...any) *redis.Cmd
+}
+
+func try(ctx context.Context, client doer, t trial) Finding {
 	f := Finding{Step: "command " + t.command}
 	if err := client.Do(ctx, t.words()...).Err(); err != nil && !errors.Is(err, redis.Nil) {
 		f.Problem, f.Advice, f.Fatal = err.Error(), adviceFor(t.command, err), true
@@ -122,11 +151,11 @@ func tryExec(ctx context.Context, client redis.UniversalClient) Finding {
 }
 
 // refuse turns the answer to a forbidden command into a finding.
-func refuse(t trial, err error) Finding {
+func (s *Store) refuse(t trial, err error) Finding {
 	f := Finding{Step: "no permission for " + strings.TrimSuffix(t.command+" "+fmt.Sprint(t.args[0]), " sallyport-self-test")}
 	if err == nil || !redis.HasErrorPrefix(err, "NOPERM") {
 		f.Problem = "the user may run " + t.command
-		f.Advice = "give the gateway a user of its own with exactly: " + ACL
+		f.Advice = "give the gateway a user of its own with exactly: " + ACLFor(s.cfg.Prefix, len(s.cfg.Addresses) > 1 && s.cfg.MasterName == "", s.cfg.Documents)
 	}
 	return f
 }

@@ -20,7 +20,7 @@ func doc(t *testing.T, name string) string {
 }
 
 func TestRedisPageShowsTheLeastRights(t *testing.T) {
-	if acl := redisstore.ACLFor("sallyport:", false); !strings.Contains(doc(t, "redis.md"), acl) {
+	if acl := redisstore.ACLFor("sallyport:", false, false); !strings.Contains(doc(t, "redis.md"), acl) || !strings.Contains(doc(t, "redis.md"), "ACL SETUSER sallyport "+redisstore.DocumentCommands) {
 		t.Errorf("deploy/docs/redis.md does not show %q", acl)
 	}
 }

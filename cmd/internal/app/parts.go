@@ -220,6 +220,7 @@ func RedisConfig(cfg *config.Config) (redisstore.Config, error) {
 		return string(p), err
 	}
 	out.Prefix, out.Masters, out.Lifetimes = r.KeyPrefix, masters, lifetimes(cfg.Sessions)
+	out.Documents = cfg.Signing.Share == "redis"
 	if strings.HasPrefix(r.URL, "rediss:") {
 		out.TLS = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, ServerName: r.ServerName}
 	}
