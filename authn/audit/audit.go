@@ -20,6 +20,7 @@ const (
 	SignInAccepted Code = "SP100" // a password or ticket was accepted
 	SignInRefused  Code = "SP101" // credentials were judged and refused
 	SignInFailed   Code = "SP102" // nobody could judge the credentials
+	VerdictLost    Code = "SP103" // the party that asked did not take the verdict on credentials
 	RequestRefused Code = "SP110" // a protocol request was refused before credentials
 	TokenIssued    Code = "SP200" // written before the token leaves
 	TokenRefused   Code = "SP201" // person known, but no token for this party
@@ -40,6 +41,7 @@ const (
 	KeysReplaced   Code = "SP515" // emergency: all keys were given up for stolen
 	PartyTold      Code = "SP516" // an admin says that a party knows a certificate
 	DomainView     Code = "SP520" // how Microsoft holds a federated domain: seen first, or changed
+	AgentsView     Code = "SP521" // the tenant's pass-through agents are not all known, or are again
 )
 
 // Event is one record. Empty fields are left out when it is written.

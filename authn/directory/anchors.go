@@ -4,50 +4,48 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sort"
 
 	"github.com/go-ldap/ldap/v3"
+
+	"sallyport/authn"
 )
 
-// Figures of the scan for shared anchors: pages of 500, at most a million users.
+// Figures of the scan for source anchors: pages of 500, at most a million users.
 const (
 	scanPage  = 500
 	scanPages = 2000
 )
 
-// SharedAnchors returns the source anchors (the bytes of the ImmutableID) that
-// several enabled accounts of a domain have, with the DNs of those accounts:
-// nobody of them can be told apart by Microsoft Entra ID. It reads every user,
-// because mS-DS-ConsistencyGuid is not indexed; it is for `check --deep` and for
-// a job in the background, never for a sign-in.
-func (d *Directory) SharedAnchors(ctx context.Context, domain string) (map[string][]string, error) {
+// EachAnchor reads every enabled account of a domain and hands over its source
+// anchor (the bytes of the ImmutableID: mS-DS-ConsistencyGuid, else objectGUID), its
+// objectGUID and its DN, so that whoever compares them finds accounts that Microsoft Entra ID
+// cannot tell apart. It reads every user, because mS-DS-ConsistencyGuid is not
+// indexed; it is for a job in the background, never for a sign-in. After an error
+// some accounts have been handed over, others not.
+func (d *Directory) EachAnchor(ctx context.Context, domain string, take func(anchor []byte, id authn.GUID, dn string)) error {
 	dm, err := d.domain(domain)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	owners := map[string][]string{}
 	err = dm.scan(ctx, all(userObjects()), []string{"objectGUID", "mS-DS-ConsistencyGuid", "userAccountControl"}, func(e *ldap.Entry) {
 		uac, ok := integer(e, "userAccountControl")
 		if ok && uac&uacDisabled != 0 {
 			return
 		}
+		id, ok := guidOf(e.GetEqualFoldRawAttributeValue("objectGUID"))
+		if !ok {
+			return // no object is without one; what cannot be read cannot sign in
+		}
 		anchor := e.GetEqualFoldRawAttributeValue("mS-DS-ConsistencyGuid")
 		if len(anchor) == 0 {
-			anchor = e.GetEqualFoldRawAttributeValue("objectGUID")
+			anchor = id[:]
 		}
-		owners[string(anchor)] = append(owners[string(anchor)], e.DN)
+		take(anchor, id, e.DN)
 	})
 	if err != nil {
-		return nil, undecided(fmt.Errorf("scan of %s: %w", dm.name, err))
+		return undecided(fmt.Errorf("scan of %s: %w", dm.name, err))
 	}
-	for anchor, dns := range owners {
-		if len(dns) < 2 {
-			delete(owners, anchor)
-			continue
-		}
-		sort.Strings(dns)
-	}
-	return owners, nil
+	return nil
 }
 
 // scan reads all objects that match, page by page on one connection: the cookie

@@ -68,7 +68,8 @@ type DomainConfig struct {
 	// BaseDN is where accounts are searched; empty means the whole domain.
 	BaseDN string
 	// UPNSuffixes are the suffixes after @ which this domain's users have
-	// besides DNSName. A suffix that no domain lists is looked for in all.
+	// besides DNSName. A suffix that no domain lists is looked for in all, and
+	// then names nobody while a domain of another forest is away.
 	UPNSuffixes []string
 	// AllowRODC admits read-only DCs, which may not know every password.
 	AllowRODC bool
@@ -87,28 +88,6 @@ type ServerConfig struct {
 	// Address, host:port, is dialled instead of URL's host; the certificate is
 	// still checked against URL's host. For test beds and port forwards.
 	Address string
-}
-
-// ParseServer reads a server setting: a URL of [ServerConfig.URL]'s form, with
-// an optional query ?addr=HOST:PORT that becomes Address.
-func ParseServer(s string) (ServerConfig, error) {
-	u, err := url.Parse(s)
-	if err != nil {
-		return ServerConfig{}, fmt.Errorf("directory server %q: %w", s, err)
-	}
-	q := u.Query()
-	sc := ServerConfig{Address: q.Get("addr")}
-	for k, v := range q {
-		if k != "addr" || len(v) != 1 {
-			return ServerConfig{}, fmt.Errorf("directory server %q: only one addr= may follow the name", s)
-		}
-	}
-	u.RawQuery = ""
-	sc.URL = u.String()
-	if _, err := sc.parse(); err != nil {
-		return ServerConfig{}, err
-	}
-	return sc, nil
 }
 
 // endpoint is a server's parsed address.

@@ -50,6 +50,9 @@ type domain struct {
 	service  *serviceAccount
 	netbios  atomic.Pointer[string]
 	warned   atomic.Bool // about the NetBIOS name, once
+	// forest is what a DC last named as configuration naming context, which all
+	// domains of a forest share; nil until one was reached.
+	forest atomic.Pointer[string]
 
 	servers    atomic.Pointer[[]*server] // by tier
 	discovered atomic.Int64              // unix nanoseconds of the last good discovery

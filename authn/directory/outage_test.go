@@ -161,6 +161,10 @@ func TestD08_AllDCsDownIsToldSoonAndEndsSoon(t *testing.T) {
 	}
 }
 
+// outageTold is well below what a browser or a proxy in front waits, and well above
+// the attempts at two hosts on a machine that is busy with other tests.
+const outageTold = 10 * time.Second
+
 // TestD08_BlackHolesAreToldInTime: hosts that swallow every packet.
 func TestD08_BlackHolesAreToldInTime(t *testing.T) {
 	l := newLab(t, directorytest.Config{DCs: 2}, func(_ *directorytest.Directory, c *directory.Config) {
@@ -171,7 +175,7 @@ func TestD08_BlackHolesAreToldInTime(t *testing.T) {
 	})
 	start := time.Now()
 	l.want(l.signIn("alice@contoso.test", password), authn.Unavailable, "sign-in")
-	if took := time.Since(start); took > 3*time.Second {
+	if took := time.Since(start); took > outageTold {
 		t.Errorf("took %s", took)
 	}
 }
@@ -192,7 +196,7 @@ func TestD08_BlackHolesAreToldInTimeToBinds(t *testing.T) {
 	hole.Store(true)
 	start := time.Now()
 	l.want(l.bindAs(acc, password), authn.Unavailable, "bind")
-	if took := time.Since(start); took > 3*time.Second {
+	if took := time.Since(start); took > outageTold {
 		t.Errorf("took %s", took)
 	}
 }

@@ -216,7 +216,7 @@ func (p *prober) read(ctx context.Context, c *conn) bool {
 func (p *prober) policy(ctx context.Context) {
 	pol, err := p.dm.d.LockoutPolicy(ctx, p.dm.name)
 	if err != nil {
-		p.add(StepPolicy, true, true, err.Error(), "state the lowest lockout threshold in the settings (min_lockout_threshold)")
+		p.add(StepPolicy, true, true, err.Error(), "state the lowest lockout threshold in the settings (lockout.lowest_ad_threshold)")
 		return
 	}
 	switch {
@@ -227,9 +227,21 @@ func (p *prober) policy(ctx context.Context) {
 			"raise AD's lockout threshold to 10 or more: so low a value lets anybody lock accounts by typing")
 	case pol.SettingsObjects == 0 && p.dm.cfg.MinLockoutThreshold == 0:
 		p.add(StepPolicy, true, true, fmt.Sprintf("AD locks after %d wrong passwords; no password settings object is readable, which proves nothing", pol.Threshold),
-			"if there are stricter password settings objects, state the lowest threshold in the settings (min_lockout_threshold)")
+			"if there are stricter password settings objects, state the lowest threshold in the settings (lockout.lowest_ad_threshold)")
 	default:
 		p.good(StepPolicy, "AD locks after %d wrong passwords", pol.Threshold)
+	}
+}
+
+// advice is what the log says to do about a DC that is out of use.
+func (s *server) advice(c class, err error) string {
+	switch c {
+	case classTLSName:
+		return tlsRemedy(err, s)
+	case classDial:
+		return dialRemedy(err, s)
+	default:
+		return "sallyport check goes through it step by step and says what to do"
 	}
 }
 

@@ -1,10 +1,13 @@
 package directory_test
 
 import (
+	"bytes"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
+	"sallyport/authn"
 	"sallyport/authn/directory"
 	"sallyport/authn/directory/directorytest"
 )
@@ -65,6 +68,26 @@ func TestProbeSaysWhatToDo(t *testing.T) {
 	for _, s := range []directory.Step{directory.StepDial, directory.StepTLS, directory.StepServer, directory.StepClock, directory.StepLevel, directory.StepService, directory.StepRead} {
 		if steps[s] != 2 {
 			t.Errorf("step %s ran %d times", s, steps[s])
+		}
+	}
+}
+
+// Whoever is woken by the alarm reads what to do in the same record.
+func TestDCOutOfUseIsLoggedWithAdvice(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*directorytest.Settings)
+		advice string
+	}{
+		"foreign authority": {func(s *directorytest.Settings) { s.Certificate = directorytest.CertificateForeignCA }, "directory.ca_file"},
+		"another domain":    {func(s *directorytest.Settings) { s.OtherDomain = "other.test" }, "sallyport check"},
+	} {
+		var log bytes.Buffer
+		l := newLab(t, directorytest.Config{}, setting(c.change), func(_ *directorytest.Directory, cfg *directory.Config) {
+			cfg.Logger = slog.New(slog.NewJSONHandler(&log, nil))
+		})
+		l.want(l.signIn("alice@contoso.test", password), authn.Unavailable, name)
+		if text := log.String(); !strings.Contains(text, "domain controller is out of use") || !strings.Contains(text, c.advice) {
+			t.Errorf("%s: %s", name, text)
 		}
 	}
 }

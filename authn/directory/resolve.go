@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/go-ldap/ldap/v3"
@@ -26,7 +27,7 @@ func (d *Directory) Resolve(ctx context.Context, typed string) (*authn.Account, 
 	case formSAM:
 		dm := d.byNetBIOS(name.domain)
 		if dm == nil {
-			return nil, unknown("no configured domain has the NetBIOS name typed")
+			return nil, d.noSuchNetBIOS()
 		}
 		hits, err = dm.lookupSAM(b, name.local)
 	case formBare:
@@ -69,6 +70,17 @@ func (d *Directory) byNetBIOS(name string) *domain {
 	return nil
 }
 
+// noSuchNetBIOS is why nobody has the NetBIOS name typed. It may be that of a domain
+// whose own is not configured and has not been read yet.
+func (d *Directory) noSuchNetBIOS() error {
+	for _, dm := range d.domains {
+		if dm.netbiosName() == "" && !dm.warned.Load() {
+			return undecided(fmt.Errorf("directory: the NetBIOS name of %s is not known before a domain controller was reached", dm.name))
+		}
+	}
+	return unknown("no configured domain has the NetBIOS name typed")
+}
+
 // hit is an account with the way in which the name matched it.
 type hit struct {
 	dm       *domain
@@ -87,13 +99,17 @@ func (dm *domain) lookupSAM(b budget, sam string) ([]hit, error) {
 }
 
 // lookupUPN asks the domains that the suffix belongs to, or all when it belongs
-// to none: AD does not demand that a suffix is known.
+// to none: AD does not demand that a suffix is known. The name could be an account
+// of each of them, so that a domain which does not answer leaves it open whom the
+// name means, unless it is of the forest whose one owner of the name was found: a
+// person is not refused, or counted against, for a namesake elsewhere.
 func (d *Directory) lookupUPN(b budget, name typedName) ([]hit, error) {
 	owned := false
 	for _, dm := range d.domains {
 		owned = owned || dm.suffixes[name.suffix]
 	}
 	var hits []hit
+	var silent []*domain
 	var trouble error
 	for _, dm := range d.domains {
 		if owned && !dm.suffixes[name.suffix] {
@@ -105,15 +121,31 @@ func (d *Directory) lookupUPN(b budget, name typedName) ([]hit, error) {
 			if errors.As(err, &e) && !e.Reason.Undecided() {
 				return nil, err
 			}
-			trouble = errors.Join(trouble, err)
+			silent = append(silent, dm)
+			trouble = errors.Join(trouble, fmt.Errorf("the name may be one of %s: %w", dm.name, err))
 			continue
 		}
 		hits = append(hits, found...)
 	}
-	if len(hits) == 0 && trouble != nil {
+	if trouble != nil && !ownerIn(hits, silent) {
 		return nil, undecided(trouble)
 	}
 	return hits, nil
+}
+
+// ownerIn reports whether a hit owns the name as its userPrincipalName, which AD
+// keeps unique in a forest, and every domain that was not heard is of its forest.
+func ownerIn(hits []hit, silent []*domain) bool {
+	for _, h := range hits {
+		forest := h.dm.forest.Load()
+		if h.explicit && forest != nil && !slices.ContainsFunc(silent, func(dm *domain) bool {
+			other := dm.forest.Load()
+			return other == nil || *other != *forest
+		}) {
+			return true
+		}
+	}
+	return false
 }
 
 func (dm *domain) lookupUPN(b budget, name typedName) ([]hit, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -125,9 +126,13 @@ func (s *server) named(err error) error {
 	return &failure{class: classOf(err), dc: s.name, err: err}
 }
 
-// learn keeps what the DC said about itself and compares clocks.
+// learn keeps what the DC said about itself and its forest, and compares clocks.
 func (s *server) learn(r *rootDSE) {
 	s.root.Store(r)
+	if r.configNC != "" {
+		forest := strings.ToLower(r.configNC)
+		s.dm.forest.Store(&forest)
+	}
 	s.learnClock(r.clock)
 }
 
@@ -172,7 +177,7 @@ func (s *server) failed(err error) {
 		s.recovered()
 	}
 	if opened {
-		s.log().Error("domain controller is out of use", "alarm", true, "class", string(c), "error", err)
+		s.log().Error("domain controller is out of use", "alarm", true, "class", string(c), "error", err, "advice", s.advice(c, err))
 	}
 }
 

@@ -2,6 +2,7 @@ package directory_test
 
 import (
 	"crypto/tls"
+	"strings"
 	"testing"
 
 	"sallyport/authn"
@@ -45,7 +46,8 @@ func TestD06_NoPasswordOutsideVerifiedTLS(t *testing.T) {
 		})
 	}
 	for _, url := range []string{"ldap://dc1.corp.contoso.test", "dc1.corp.contoso.test", "ldaps://127.0.0.1", "ldaps://[::1]:636", "ldaps://", "http://dc1.corp.contoso.test"} {
-		if _, err := directory.ParseServer(url); err == nil {
+		c := directory.Config{Domains: []directory.DomainConfig{{DNSName: "corp.contoso.test", Servers: []directory.ServerConfig{{URL: url}}}}}
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "directory server") {
 			t.Errorf("%s is taken as a server", url)
 		}
 	}

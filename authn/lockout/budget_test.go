@@ -221,14 +221,22 @@ func TestL05_TheAddressLimitComesAtTheSameAttemptForEveryName(t *testing.T) {
 			}
 			return s
 		}
-		unknown := shown(func(d *desk) *lockout.Refused { return d.name("nobody", home) })
-		known := shown(func(d *desk) *lockout.Refused { return second(d.try(1, home, false)) })
-		worn := shown(func(d *desk) *lockout.Refused {
-			for n := range 60 { // others have used up the account's count
-				d.try(1, address(1000+n*300), false)
-			}
-			return second(d.try(1, home, false))
-		})
+		draw := func() (unknown, known, worn string) {
+			return shown(func(d *desk) *lockout.Refused { return d.name("nobody", home) }),
+				shown(func(d *desk) *lockout.Refused { return second(d.try(1, home, false)) }),
+				shown(func(d *desk) *lockout.Refused {
+					for n := range 60 { // others have used up the account's count
+						d.try(1, address(1000+n*300), false)
+					}
+					return second(d.try(1, home, false))
+				})
+		}
+		unknown, known, worn := draw()
+		if known != unknown || worn != unknown {
+			// One of the others may share a cell with home, once in some thousand
+			// times; the next gate has another key.
+			unknown, known, worn = draw()
+		}
 		if known != unknown || worn != unknown {
 			t.Errorf("threshold %d of the domain: unknown name %s, account %s, account under attack %s", threshold, unknown, known, worn)
 		}

@@ -52,7 +52,7 @@ func newDomain(t *testing.T, users ...directorytest.User) *domain {
 	gate := lockout.NewMemory(lockout.Config{})
 	gate.SetPolicy(ad.Domain, &lockout.Policy{Threshold: policy.Threshold, Window: policy.Window, Duration: policy.Duration})
 	d := &domain{ad: ad, trail: &trail{}}
-	if d.p, err = password.New(password.Config{Directory: dir, Gate: gate, Audit: d.trail, Floor: time.Millisecond, Step: time.Millisecond}); err != nil {
+	if d.p, err = password.New(password.Config{Directory: dir, Gate: gate, Audit: d.trail, Schedule: password.Schedule{Floor: time.Millisecond, Step: time.Millisecond}}); err != nil {
 		t.Fatal(err)
 	}
 	return d

@@ -39,8 +39,8 @@ type Config struct {
 	Directory Directory      // required
 	Gate      Gate           // required
 	Audit     audit.Recorder // required
-	// Floor and Step are the schedule of refusals. Defaults 400 ms and 50 ms.
-	Floor, Step time.Duration
+	// Schedule is when refusals are answered.
+	Schedule Schedule
 	// Budget is the longest that resolve and bind together may take. Default 5 s.
 	Budget time.Duration
 	// Now is the clock. Default time.Now.
@@ -61,12 +61,6 @@ type Pipeline struct {
 func New(cfg Config) (*Pipeline, error) {
 	if cfg.Directory == nil || cfg.Gate == nil || cfg.Audit == nil {
 		return nil, errors.New("password: directory, gate and audit are required")
-	}
-	if cfg.Floor <= 0 {
-		cfg.Floor = 400 * time.Millisecond
-	}
-	if cfg.Step <= 0 {
-		cfg.Step = 50 * time.Millisecond
 	}
 	if cfg.Budget <= 0 {
 		cfg.Budget = 5 * time.Second
@@ -208,18 +202,5 @@ func (p *Pipeline) wait(ctx context.Context, start time.Time, asked bool) {
 			return // the client has gone
 		}
 	}
-	t := time.NewTimer(time.Until(start.Add(slot(time.Since(start), p.cfg.Floor, p.cfg.Step))))
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
-}
-
-// slot returns the first instant of the schedule that is not before elapsed.
-func slot(elapsed, floor, step time.Duration) time.Duration {
-	if elapsed <= floor {
-		return floor
-	}
-	return floor + (elapsed-floor+step-1)/step*step
+	p.cfg.Schedule.Wait(ctx, start)
 }

@@ -52,8 +52,13 @@ func TestL08_PasswordIsNowhereAfterwards(t *testing.T) {
 				h := newHouse(t, map[string]*user{"alice": {id: 1, password: canary}}, withHolding)
 				fault(h)
 				c := authn.Credentials{Name: "alice", Password: authn.NewPassword([]byte(pw))}
+				before, err := json.Marshal(c) // while the password is still there
+				if err != nil {
+					t.Fatal(err)
+				}
+				everything := string(before) + fmt.Sprintf("%v %+v %#v %s %q %x", c, c, c, c.Password, c.Password, c.Password)
 				r := h.p.Verify(t.Context(), attempt, c)
-				everything := h.log.String() + fmt.Sprintf("%v %+v %#v %s", r, r, r, r.Cause) + fmt.Sprintf("%v %+v %#v", c, c, c)
+				everything += h.log.String() + fmt.Sprintf("%v %+v %#v %s", r, r, r, r.Cause) + fmt.Sprintf("%v %+v %#v", c, c, c)
 				for _, v := range []any{h.trail.events, r.Account, c} {
 					text, err := json.Marshal(v)
 					if err != nil {

@@ -300,7 +300,7 @@ func (f *fake) lists(name string, it *item, a []string) any {
 	}
 	switch name {
 	case "RPUSH":
-		it.list = append(it.list, a[1])
+		it.list = append(it.list, a[1:]...)
 	case "LPUSHX":
 		it.list = slices.Insert(it.list, 0, a[1])
 	case "LREM":

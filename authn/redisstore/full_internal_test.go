@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"bytes"
+	"crypto/tls"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -29,5 +30,16 @@ func TestR06_ADroppedSignOutIsSaidOnceForEachOutage(t *testing.T) {
 	h.remember(session.ID{}, "one more", time.Now())
 	if n := strings.Count(log.String(), "could not be kept"); n != 2 {
 		t.Errorf("in the next outage it was said %d times in all", n)
+	}
+}
+
+func TestR08_NoOldTLSIsSpokenWithRedis(t *testing.T) {
+	mine := &tls.Config{MinVersion: tls.VersionTLS10, ServerName: "redis.contoso.test"}
+	got := (&Config{TLS: mine}).options().TLSConfig
+	if got.MinVersion != tls.VersionTLS12 || got.ServerName != mine.ServerName {
+		t.Errorf("%x, %s", got.MinVersion, got.ServerName)
+	}
+	if mine.MinVersion != tls.VersionTLS10 {
+		t.Error("the caller's settings were changed")
 	}
 }

@@ -156,6 +156,7 @@ func TestR01_ReadingRedisTellsNothing(t *testing.T) {
 		} {
 			for form, text := range map[string]string{
 				"plain": secret, "hex": hex.EncodeToString([]byte(secret)), "base64": base64.StdEncoding.EncodeToString([]byte(secret))[:len(secret)],
+				"base64url": base64.RawURLEncoding.EncodeToString([]byte(secret))[:len(secret)],
 			} {
 				if strings.Contains(dump.String(), text) {
 					t.Errorf("Redis holds the %s (%s)", what, form)

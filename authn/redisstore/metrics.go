@@ -29,7 +29,7 @@ func newMetrics(r prometheus.Registerer, s *Store) *metrics {
 			Name: "sallyport_session_damaged_total", Help: "Session records that did not open: changed, moved, or sealed with another master secret.",
 		}),
 	}
-	for _, op := range []string{"create", "use", "peek", "end", "once", "ping"} {
+	for _, op := range []string{"create", "use", "peek", "end", "once", "seen", "ping"} {
 		m.errors.WithLabelValues(op)
 	}
 	if r != nil {

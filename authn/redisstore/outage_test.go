@@ -156,10 +156,22 @@ func TestR06_RedisDownAtTheStart(t *testing.T) {
 	}
 }
 
-// TestR05_SignOutDuringAnOutageIsCarriedOut signs out while Redis does not answer.
+// TestR05_SignOutDuringAnOutageIsCarriedOut signs out while Redis does what it is
+// told and nobody hears of it, and while it refuses to.
 func TestR05_SignOutDuringAnOutageIsCarriedOut(t *testing.T) {
-	f := startFake(t)
-	p := startProxy(t, f.addr())
+	t.Run("no answers", func(t *testing.T) {
+		f := startFake(t)
+		p := startProxy(t, f.addr())
+		signOutWhile(t, f, p, func() { p.change(func([]byte) [][]byte { return nil }) }, func() { p.change(nil); p.cut() })
+	})
+	t.Run("refusals", func(t *testing.T) {
+		f := startFake(t)
+		signOutWhile(t, f, startProxy(t, f.addr()), func() { f.deny("SET", true) }, func() { f.deny("SET", false) })
+	})
+}
+
+func signOutWhile(t *testing.T, f *fake, p *proxy, begin, end func()) {
+	t.Helper()
 	cfg := f.config()
 	direct := newStore(t, cfg)
 	cfg.Addresses, cfg.Timeout = []string{p.addr()}, productTimeout
@@ -168,15 +180,14 @@ func TestR05_SignOutDuringAnOutageIsCarriedOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.change(func([]byte) [][]byte { return nil })
+	begin()
 	if _, err := s.End(t.Context(), id); !errors.Is(err, session.ErrUnavailable) {
 		t.Errorf("End: %v", err)
 	}
 	if _, err := s.Use(t.Context(), id, ""); !errors.Is(err, session.ErrNone) {
 		t.Errorf("used here after its sign-out: %v", err)
 	}
-	p.change(nil)
-	p.cut()
+	end()
 	eventually(t, "the other instance sees the sign-out", 3*time.Second, func() bool {
 		_, err := direct.Use(t.Context(), id, "")
 		return errors.Is(err, session.ErrNone)

@@ -25,6 +25,7 @@ import (
 	"sallyport/authn/redisstore"
 	"sallyport/authn/seal"
 	"sallyport/authn/session"
+	"sallyport/deploy/testbed/lab"
 )
 
 // server is a real redis-server of this test's own: TLS, ACL file, no default
@@ -51,20 +52,11 @@ const (
 	productTimeout = 250 * time.Millisecond
 )
 
-// lab says whether a missing lab is a failure.
-func lab() bool { return os.Getenv("CI") == "true" || os.Getenv("SALLYPORT_LAB") == "1" }
-
 // startServer starts redis-server with the given rights of the gateway's user, or
 // skips the test aloud.
 func startServer(t testing.TB, acl string) *server {
 	t.Helper()
-	binary, err := exec.LookPath("redis-server")
-	if err != nil {
-		if lab() {
-			t.Fatal("redis-server is not installed, and the lab is required here")
-		}
-		t.Skip("LAB TEST LEFT OUT: redis-server is not installed (apt-get install redis-server)")
-	}
+	binary := lab.Program(t, "redis-server", "redis-server")
 	s := &server{t: t, dir: t.TempDir(), port: freePort(t)}
 	s.writeCertificate()
 	s.write("users.acl", fmt.Sprintf("user default off\nuser admin on >%s ~* &* +@all\nuser gateway on >%s %s\n", adminPassword, gatewayPassword, acl))

@@ -90,7 +90,7 @@ func (s *Store) do(ctx context.Context, op string, f func(ctx context.Context) e
 }
 
 // Create implements [session.Store].
-func (s *Store) Create(ctx context.Context, sess *session.Session) (session.ID, error) {
+func (s *Store) Create(ctx context.Context, sess *session.Session, parties ...string) (session.ID, error) {
 	s.cfg.Lifetimes.Begin(sess, s.cfg.Now())
 	var scratch [session.MaxRecord]byte
 	record, err := session.AppendRecord(scratch[:0], sess)
@@ -101,11 +101,16 @@ func (s *Store) Create(ctx context.Context, sess *session.Session) (session.ID, 
 	key, list := s.names.session(id)
 	sealed := s.names.records.Seal(make([]byte, 0, len(record)+seal.Overhead), record, []byte(key))
 	idle, _ := s.cfg.Lifetimes.Of(sess.Persistent)
+	entries := make([]any, 0, len(parties)+1)
+	for _, party := range parties[:min(len(parties), session.MaxParties)] {
+		entries = append(entries, s.names.sealParty(list, party))
+	}
+	entries = append(entries, mark)
 	err = s.do(ctx, "create", func(ctx context.Context) error {
 		// A transaction, so that no list can be left without a time to live.
 		_, err := s.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
 			p.Set(ctx, key, sealed, idle)
-			p.RPush(ctx, list, mark)
+			p.RPush(ctx, list, entries...)
 			p.PExpire(ctx, list, idle)
 			return nil
 		})
@@ -286,6 +291,21 @@ func (s *Store) Once(ctx context.Context, purpose, key string, ttl time.Duration
 	}
 	value, err := got[0].Result()
 	return err == nil && value == string(token[:16]), nil
+}
+
+// Seen implements [session.Store].
+func (s *Store) Seen(ctx context.Context, purpose, key string) (bool, error) {
+	all := s.names.onceNames(purpose, key)
+	got := make([]*redis.StringCmd, len(all))
+	err := s.do(ctx, "seen", func(ctx context.Context) error {
+		p := s.client.Pipeline()
+		for i, name := range all {
+			got[i] = p.Get(ctx, name)
+		}
+		cmds, err := p.Exec(ctx)
+		return firstFault(cmds, err)
+	})
+	return err == nil && slices.ContainsFunc(got, func(g *redis.StringCmd) bool { return !errors.Is(g.Err(), redis.Nil) }), err
 }
 
 // Ping implements [session.Store].

@@ -85,7 +85,7 @@ func NewMemory(cfg Config) *Memory {
 }
 
 // Create implements [Store].
-func (m *Memory) Create(_ context.Context, s *Session) (ID, error) {
+func (m *Memory) Create(_ context.Context, s *Session, parties ...string) (ID, error) {
 	m.cfg.Lifetimes.Begin(s, m.cfg.Now())
 	var scratch [MaxRecord]byte
 	if _, err := AppendRecord(scratch[:0], s); err != nil { // the same limits as any other store
@@ -96,6 +96,7 @@ func (m *Memory) Create(_ context.Context, s *Session) (ID, error) {
 		id: NewID(s.Persistent), account: s.Account, domain: s.Domain, method: s.Method, persistent: s.Persistent,
 		pwdLastSet: s.PwdLastSet, authenticated: s.AuthenticatedAt.UnixMilli(),
 		expires: s.Expires.UnixMilli(), idleEnd: s.StartedAt.Add(idle).UnixMilli(),
+		parties: slices.Clone(parties[:min(len(parties), MaxParties)]),
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -236,6 +237,18 @@ func (m *Memory) Once(_ context.Context, purpose, key string, ttl time.Duration)
 	}
 	m.once[name] = now.Add(ttl)
 	return true, nil
+}
+
+// Seen implements [Store].
+func (m *Memory) Seen(_ context.Context, purpose, key string) (bool, error) {
+	now := m.cfg.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return false, fmt.Errorf("%w: closed", ErrUnavailable)
+	}
+	until, ok := m.once[purpose+"\x00"+key]
+	return ok && now.Before(until), nil
 }
 
 // Ping implements [Store].

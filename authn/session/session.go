@@ -50,9 +50,9 @@ const MaxParties = 32
 // other than ErrNone wrap [ErrUnavailable] or say what in the caller's argument
 // is wrong.
 type Store interface {
-	// Create begins a session and returns its new ID. It sets StartedAt and
-	// Expires of s.
-	Create(ctx context.Context, s *Session) (ID, error)
+	// Create begins a session that signed in to these parties, latest first, and
+	// returns its new ID. It sets StartedAt and Expires of s. One round trip.
+	Create(ctx context.Context, s *Session, parties ...string) (ID, error)
 	// Use returns the session, counts as use of it, and remembers that it signed
 	// in to party unless party is empty. One round trip.
 	Use(ctx context.Context, id ID, party string) (*Session, error)
@@ -64,6 +64,8 @@ type Store interface {
 	// Once reports true for the first call with this purpose and key, and false
 	// for each later one until ttl has passed, on whichever instance.
 	Once(ctx context.Context, purpose, key string, ttl time.Duration) (first bool, err error)
+	// Seen reports whether Once would report false, and changes nothing. One round trip.
+	Seen(ctx context.Context, purpose, key string) (bool, error)
 	// Ping returns nil when the store can answer.
 	Ping(ctx context.Context) error
 	// Close lets go of connections and goroutines.

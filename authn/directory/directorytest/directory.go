@@ -19,6 +19,8 @@ const (
 type Config struct {
 	// Domain is the DNS name; default corp.contoso.test.
 	Domain string
+	// Forest is the DNS name of the forest's root domain; default Domain.
+	Forest string
 	// NetBIOS is the domain's NetBIOS name; default CONTOSO.
 	NetBIOS string
 	// DomainSID defaults to S-1-5-21-1004336348-1177238915-682003330.
@@ -69,6 +71,7 @@ func (c *Config) setDefaults() {
 	}
 	def(&c.Domain, "corp.contoso.test")
 	c.Domain = strings.ToLower(c.Domain)
+	def(&c.Forest, c.Domain)
 	def(&c.NetBIOS, "CONTOSO")
 	def(&c.DomainSID, "S-1-5-21-1004336348-1177238915-682003330")
 	def(&c.Site, "Default-First-Site-Name")

@@ -6,7 +6,7 @@ import (
 
 // addInfrastructure adds the naming contexts and the objects that every domain has.
 func (db *database) addInfrastructure() error {
-	config := "CN=Configuration," + db.base
+	config := "CN=Configuration," + baseDN(db.cfg.Forest)
 	p := db.cfg.Policy
 	head := &object{dn: db.base, sid: db.sid}
 	objects := []struct {

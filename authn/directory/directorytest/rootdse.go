@@ -11,28 +11,31 @@ const oidCapability = "1.2.840.113556.1.4."
 // connection. The caller holds the lock.
 func (c *conn) rootDSE(name string) (string, [][]byte) {
 	d, s := c.dc.d, c.dc.settings()
-	base := d.BaseDN
+	base, forest := d.BaseDN, baseDN(d.cfg.Forest)
 	if s.OtherDomain != "" {
 		base = baseDN(s.OtherDomain)
+		forest = base
 	}
 	yes := func(v bool) [][]byte { return text(strings.ToUpper(strconv.FormatBool(v))) }
 	switch strings.ToLower(name) {
-	case "defaultnamingcontext", "rootdomainnamingcontext":
+	case "defaultnamingcontext":
 		return name, text(base)
+	case "rootdomainnamingcontext":
+		return name, text(forest)
 	case "configurationnamingcontext":
-		return name, text("CN=Configuration," + base)
+		return name, text("CN=Configuration," + forest)
 	case "schemanamingcontext":
-		return name, text("CN=Schema,CN=Configuration," + base)
+		return name, text("CN=Schema,CN=Configuration," + forest)
 	case "namingcontexts":
-		return name, [][]byte{[]byte(base), []byte("CN=Configuration," + base), []byte("CN=Schema,CN=Configuration," + base)}
+		return name, [][]byte{[]byte(base), []byte("CN=Configuration," + forest), []byte("CN=Schema,CN=Configuration," + forest)}
 	case "dnshostname":
 		return name, text(c.dc.Name)
 	case "ldapservicename":
 		return name, text(d.Domain + ":" + strings.ToLower(c.dc.hostName()) + "$@" + strings.ToUpper(d.Domain))
 	case "servername":
-		return name, text("CN=" + c.dc.hostName() + ",CN=Servers,CN=" + d.cfg.Site + ",CN=Sites,CN=Configuration," + base)
+		return name, text("CN=" + c.dc.hostName() + ",CN=Servers,CN=" + d.cfg.Site + ",CN=Sites,CN=Configuration," + forest)
 	case "dsservicename":
-		return name, text("CN=NTDS Settings,CN=" + c.dc.hostName() + ",CN=Servers,CN=" + d.cfg.Site + ",CN=Sites,CN=Configuration," + base)
+		return name, text("CN=NTDS Settings,CN=" + c.dc.hostName() + ",CN=Servers,CN=" + d.cfg.Site + ",CN=Sites,CN=Configuration," + forest)
 	case "domainfunctionality", "forestfunctionality", "domaincontrollerfunctionality":
 		return name, number(int64(d.level(s)))
 	case "issynchronized":

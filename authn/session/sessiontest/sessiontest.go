@@ -5,10 +5,7 @@ package sessiontest
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,6 +53,7 @@ func Run(t *testing.T, h Harness) {
 			Absolute: 4 * time.Hour, Idle: 2 * time.Hour, PersistentAbsolute: 48 * time.Hour, PersistentIdle: 24 * time.Hour,
 		}, (*suite).persistent},
 		{"parties come back latest first and once each", session.Lifetimes{}, (*suite).parties},
+		{"a new session has its parties", session.Lifetimes{}, (*suite).partiesOfNew},
 		{"R10 parties do not grow without bound", session.Lifetimes{}, (*suite).partiesBound},
 		{"R10 parties of a dead session are not kept", session.Lifetimes{}, (*suite).partiesOfDead},
 		{"sessions cannot be mixed up under load", session.Lifetimes{}, (*suite).parallel},
@@ -250,46 +248,6 @@ func (x *suite) persistent() {
 	x.dead("past the persistent absolute limit", id)
 }
 
-func (x *suite) parties() {
-	id := x.create(Example(1, x.Now()))
-	long := "https://wiki.fabrikam.test/" + string(make([]byte, 300))
-	for _, p := range []string{"urn:a", "", "urn:b", long, "urn:a", "urn:a"} {
-		if _, err := x.s.Use(x.t.Context(), id, p); err != nil {
-			x.t.Fatalf("Use: %v", err)
-		}
-	}
-	got, err := x.s.End(x.t.Context(), id)
-	if d := cmp.Diff([]string{"urn:a", long, "urn:b"}, got); err != nil || d != "" {
-		x.t.Errorf("End: %v, parties (-want +got):\n%s", err, d)
-	}
-}
-
-func (x *suite) partiesBound() {
-	id := x.create(Example(1, x.Now()))
-	for n := range session.MaxParties + 10 {
-		if _, err := x.s.Use(x.t.Context(), id, fmt.Sprint("urn:party:", n)); err != nil {
-			x.t.Fatal(err)
-		}
-	}
-	got, err := x.s.End(x.t.Context(), id)
-	if err != nil || len(got) != session.MaxParties || got[0] != fmt.Sprint("urn:party:", session.MaxParties+9) {
-		x.t.Errorf("End = %d parties, %v", len(got), err)
-	}
-}
-
-func (x *suite) partiesOfDead() {
-	id := x.create(Example(1, x.Now()))
-	if _, err := x.s.Use(x.t.Context(), id, "urn:a"); err != nil {
-		x.t.Fatal(err)
-	}
-	if p, err := x.s.End(x.t.Context(), id); err != nil || len(p) != 1 {
-		x.t.Fatalf("End = %v, %v", p, err)
-	}
-	for range 5 {
-		x.dead("after End", id) // tries to add a party
-	}
-}
-
 func (x *suite) parallel() {
 	const people, uses = 20, 20
 	ids := make([]session.ID, people)
@@ -309,136 +267,6 @@ func (x *suite) parallel() {
 		})
 	}
 	wg.Wait()
-}
-
-func (x *suite) once() {
-	ctx := x.t.Context()
-	try := func(purpose, key string, want bool) {
-		x.t.Helper()
-		if got, err := x.s.Once(ctx, purpose, key, time.Minute); err != nil || got != want {
-			x.t.Errorf("Once(%q, %q) = %v, %v; want %v", purpose, key, got, err, want)
-		}
-	}
-	try("a", "1", true)
-	try("a", "1", false)
-	try("a", "2", true)
-	try("b", "1", true)
-	try("a1", "", true) // purpose and key must not run into each other
-	try("", "a1", true)
-	x.Advance(x.t, 30*time.Second)
-	try("a", "1", false)
-	x.Advance(x.t, 31*time.Second)
-	try("a", "1", true)
-}
-
-func (x *suite) onceRace() {
-	for round := range 10 {
-		var wg sync.WaitGroup
-		var mu sync.Mutex
-		firsts := 0
-		for range 16 {
-			wg.Go(func() {
-				first, err := x.s.Once(x.t.Context(), "race", fmt.Sprint(round), time.Minute)
-				if err != nil {
-					x.t.Errorf("Once: %v", err)
-				}
-				if first {
-					mu.Lock()
-					firsts++
-					mu.Unlock()
-				}
-			})
-		}
-		wg.Wait()
-		if firsts != 1 {
-			x.t.Errorf("round %d: %d firsts", round, firsts)
-		}
-	}
-}
-
-// shared returns the store's notes, which every store of this module has.
-func (x *suite) shared() session.Notes {
-	n, ok := x.s.(session.Notes)
-	if !ok {
-		x.t.Fatalf("%T keeps no notes", x.s)
-	}
-	return n
-}
-
-func (x *suite) notes() {
-	ctx, n := x.t.Context(), x.shared()
-	claim := func(purpose, name, note, want string, mine bool) {
-		x.t.Helper()
-		if there, got, err := n.Claim(ctx, purpose, name, note, time.Minute); err != nil || there != want || got != mine {
-			x.t.Errorf("Claim(%q, %q, %q) = %q, %v, %v; want %q, %v", purpose, name, note, there, got, err, want, mine)
-		}
-	}
-	amend := func(name, note string) {
-		x.t.Helper()
-		if err := n.Amend(ctx, "a", name, note, time.Minute); err != nil {
-			x.t.Errorf("Amend: %v", err)
-		}
-	}
-	read := func(purpose, name, want string) {
-		x.t.Helper()
-		if there, err := n.Note(ctx, purpose, name); err != nil || there != want {
-			x.t.Errorf("Note(%q, %q) = %q, %v; want %q", purpose, name, there, err, want)
-		}
-	}
-	read("a", "1", "")
-	claim("a", "1", "?", "?", true)
-	claim("a", "1", "?", "?", false)
-	read("a", "1", "?")
-	read("a1", "", "")
-	claim("a", "1", "other", "?", false)
-	claim("b", "1", "?", "?", true)
-	claim("a1", "", "?", "?", true) // purpose and name must not run into each other
-	amend("1", "wrong_password")
-	claim("a", "1", "?", "wrong_password", false)
-	read("a", "1", "wrong_password")
-	amend("1", "")
-	read("a", "1", "")
-	claim("a", "1", "again", "again", true)
-	x.Advance(x.t, 30*time.Second)
-	claim("a", "1", "?", "again", false)
-	x.Advance(x.t, 31*time.Second)
-	read("a", "1", "")
-	claim("a", "1", "?", "?", true)
-	amend("2", "first") // nobody had claimed it
-	claim("a", "2", "?", "first", false)
-	if _, _, err := n.Claim(ctx, "a", "3", strings.Repeat("x", session.MaxNote+1), time.Minute); err == nil {
-		x.t.Error("a note beyond the limit is kept")
-	}
-	if _, _, err := n.Claim(ctx, "a", "3", "", time.Minute); err == nil {
-		x.t.Error("a claim without a note is kept")
-	}
-	if first, err := x.s.Once(ctx, "a", "1", time.Minute); err != nil || !first {
-		x.t.Errorf("a note is in the way of Once: %v, %v", first, err)
-	}
-}
-
-func (x *suite) notesRace() {
-	n := x.shared()
-	for round := range 10 {
-		var wg sync.WaitGroup
-		var mine, other atomic.Int32
-		for range 16 {
-			wg.Go(func() {
-				switch there, got, err := n.Claim(x.t.Context(), "race", fmt.Sprint(round), "?", time.Minute); {
-				case err != nil || there != "?":
-					x.t.Errorf("Claim: %q, %v", there, err)
-				case got:
-					mine.Add(1)
-				default:
-					other.Add(1)
-				}
-			})
-		}
-		wg.Wait()
-		if mine.Load() != 1 || other.Load() != 15 {
-			x.t.Errorf("round %d: %d claims, %d others", round, mine.Load(), other.Load())
-		}
-	}
 }
 
 func (x *suite) badRecords() {
