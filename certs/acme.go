@@ -6,8 +6,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/acme"
@@ -59,12 +61,32 @@ func newACME(cfg *ListenerConfig) (*autocert.Manager, error) {
 }
 
 // HTTPChallenge answers the authority's questions over plain HTTP (HTTP-01) and sends
-// everybody else to HTTPS. Nil without ACME.
+// everybody else to HTTPS, under the names of this service alone. Nil without ACME.
 func (l *Listener) HTTPChallenge() http.Handler {
 	if l.acme == nil {
 		return nil
 	}
-	return l.acme.HTTPHandler(nil)
+	return l.acme.HTTPHandler(http.HandlerFunc(l.toHTTPS))
+}
+
+// toHTTPS redirects to the same page by HTTPS. A name that is not ours is refused:
+// what a client writes there must not become an address in our answer.
+func (l *Listener) toHTTPS(w http.ResponseWriter, r *http.Request) {
+	name := r.Host
+	if host, _, err := net.SplitHostPort(name); err == nil {
+		name = host
+	}
+	own := slices.IndexFunc(l.cfg.Hosts, func(h string) bool { return strings.EqualFold(h, name) })
+	switch {
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		http.Error(w, "Use HTTPS", http.StatusBadRequest)
+	case own < 0:
+		http.Error(w, "Not a name of this service", http.StatusMisdirectedRequest)
+	case r.URL.Opaque != "": // "x:.evil.test" would become a part of the name
+		http.Error(w, "Not an address", http.StatusBadRequest)
+	default:
+		http.Redirect(w, r, "https://"+l.cfg.Hosts[own]+r.URL.RequestURI(), http.StatusFound)
+	}
 }
 
 // fromACME serves a handshake. Who names no host, as a health probe does, gets the

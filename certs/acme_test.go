@@ -10,14 +10,15 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
-	"github.com/letsencrypt/challtestsrv"
 	"github.com/letsencrypt/pebble/v2/ca"
 	"github.com/letsencrypt/pebble/v2/db"
 	"github.com/letsencrypt/pebble/v2/va"
 	"github.com/letsencrypt/pebble/v2/wfe"
+	"github.com/miekg/dns"
 
 	"sallyport/certs"
 )
@@ -31,51 +32,36 @@ func authority(t *testing.T, httpPort, tlsPort int) *httptest.Server {
 	t.Setenv("PEBBLE_VA_NOSLEEP", "1")
 	t.Setenv("PEBBLE_WFE_NONCEREJECT", "0")
 	quiet := log.New(io.Discard, "", 0)
-	dnsAddress := "127.0.0.1:" + freeUDP(t)
-	dns, err := challtestsrv.New(challtestsrv.Config{DNSAddrs: []string{dnsAddress}, Log: quiet})
-	must(t, err)
-	dns.SetDefaultDNSIPv4("127.0.0.1")
-	dns.SetDefaultDNSIPv6("")
-	go dns.Run()
-	t.Cleanup(dns.Shutdown)
-	awaitDNS(t, dnsAddress)
 	store := db.NewMemoryStore()
 	authority := ca.New(quiet, store, "", "ecdsa", 0, 1, map[string]ca.Profile{"default": {Description: "the default"}})
-	checker := va.New(quiet, httpPort, tlsPort, false, dnsAddress, store)
+	checker := va.New(quiet, httpPort, tlsPort, false, resolver(t), store)
 	front := wfe.New(quiet, store, checker, authority, []string{"pebble.test"}, false, false, 1, 1)
 	s := httptest.NewTLSServer(front.Handler())
 	t.Cleanup(s.Close)
 	return s
 }
 
-// awaitDNS returns when the resolver answers, which it tells nobody by itself.
-func awaitDNS(t *testing.T, address string) {
+// resolver answers by TCP, as the authority asks, that every name is at 127.0.0.1. It
+// listens before it returns.
+func resolver(t *testing.T) (address string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	r := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, address)
-	}}
-	for {
-		if _, err := r.LookupHost(ctx, acmeHost); err == nil {
-			return
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	answer := func(w dns.ResponseWriter, r *dns.Msg) {
+		m := new(dns.Msg).SetReply(r)
+		if q := r.Question[0]; q.Qtype == dns.TypeA {
+			m.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 1}, A: net.IPv4(127, 0, 0, 1)}}
 		}
-		select {
-		case <-ctx.Done():
-			t.Fatal("the resolver of the test does not answer")
-		case <-time.After(10 * time.Millisecond):
-		}
+		_ = w.WriteMsg(m)
 	}
-}
-
-func freeUDP(t *testing.T) string {
-	t.Helper()
-	c, err := net.ListenPacket("udp", "127.0.0.1:0")
-	must(t, err)
-	_, port, err := net.SplitHostPort(c.LocalAddr().String())
-	must(t, err)
-	must(t, c.Close())
-	return port
+	s := &dns.Server{Listener: ln, Handler: dns.HandlerFunc(answer)}
+	done := make(chan error, 1)
+	go func() { done <- s.ActivateAndServe() }()
+	t.Cleanup(func() {
+		_ = ln.Close()
+		<-done
+	})
+	return ln.Addr().String()
 }
 
 // acmeListener serves TLS, and plain HTTP where it is wanted, with a certificate that
@@ -147,5 +133,38 @@ func TestACMEGetsACertificateByEitherChallenge(t *testing.T) {
 			cancel()
 			<-done
 		})
+	}
+}
+
+// TestH02_PlainHTTPLeadsToThisServiceAlone: the redirect to HTTPS repeats no name and
+// no address that a client made up.
+func TestH02_PlainHTTPLeadsToThisServiceAlone(t *testing.T) {
+	l, err := certs.NewListener(certs.ListenerConfig{Hosts: []string{acmeHost}, ACME: &certs.ACMEConfig{
+		Directory: "https://127.0.0.1:1/directory", Cache: filepath.Join(t.TempDir(), "acme"),
+	}})
+	must(t, err)
+	for _, c := range []struct {
+		method, host, target string
+		status               int
+		location             string
+	}{
+		{"GET", acmeHost, "/adfs/ls/?wa=x", 302, "https://" + acmeHost + "/adfs/ls/?wa=x"},
+		{"GET", strings.ToUpper(acmeHost) + ":80", "/", 302, "https://" + acmeHost + "/"},
+		{"GET", "evil.test", "/", 421, ""},
+		{"GET", acmeHost + ".evil.test", "/", 421, ""},
+		{"GET", "", "/", 421, ""},
+		{"GET", acmeHost + "@evil.test", "/", 421, ""},
+		{"GET", acmeHost, "//evil.test/", 302, "https://" + acmeHost + "//evil.test/"},
+		{"GET", "evil.test", "http://" + acmeHost + "/", 421, ""},
+		{"GET", acmeHost, "x:.evil.test/", 400, ""},
+		{"GET", "evil.test", "/.well-known/acme-challenge/x", 403, ""},
+		{"POST", acmeHost, "/adfs/ls/", 400, ""},
+	} {
+		w, r := httptest.NewRecorder(), httptest.NewRequest(c.method, c.target, nil)
+		r.Host = c.host
+		l.HTTPChallenge().ServeHTTP(w, r)
+		if w.Code != c.status || w.Header().Get("Location") != c.location {
+			t.Errorf("%s %s at %q: %d to %q", c.method, c.target, c.host, w.Code, w.Header().Get("Location"))
+		}
 	}
 }

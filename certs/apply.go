@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -203,9 +204,13 @@ func (m *Manager) observe(l *Ledger) {
 		w = watch{seen: i.Seen, at: at}
 		if known {
 			w.skew = i.Seen.Sub(now)
+			if w.skew < 0 { // it may have been made at any time since the last look
+				w.skew = min(0, w.skew+at-m.looked)
+			}
 		}
 		m.watched[name] = w
 	}
+	m.looked = at
 }
 
 // running returns the instances whose reports keep coming, and this one.
@@ -221,6 +226,9 @@ func (m *Manager) running(l *Ledger) map[string]Instance {
 	return running
 }
 
+// maxTrouble bounds what an instance tells of its troubles, in bytes.
+const maxTrouble = 1000
+
 // report is what this instance says of itself. The caller holds mu.
 func (m *Manager) report() Instance {
 	i := Instance{Seen: m.cfg.Now(), Audited: m.audited}
@@ -232,11 +240,18 @@ func (m *Manager) report() Instance {
 	}
 	slices.Sort(i.Loaded)
 	i.Trouble = m.trouble["keys"]
+	for _, what := range []string{"stage", "parties", "promote"} { // an admin's list reads them here
+		if text := m.trouble[what]; text != "" {
+			i.Trouble = strings.TrimPrefix(i.Trouble+"; "+what+": "+text, "; ")
+		}
+	}
+	i.Trouble = strings.ToValidUTF8(i.Trouble[:min(len(i.Trouble), maxTrouble)], "")
 	return i
 }
 
 // tend reports this instance and takes the steps that follow from what all report.
 func (m *Manager) tend(ctx context.Context) error {
+	fetched := m.takeFetched()
 	_, err := change(ctx, m.cfg.Store, func(l *Ledger) error {
 		m.observe(l)
 		running := m.running(l)
@@ -244,14 +259,13 @@ func (m *Manager) tend(ctx context.Context) error {
 		m.mu.Lock()
 		passed := m.cfg.Steady() - m.tickAt
 		due := m.cfg.Steady()-m.reported >= m.cfg.Policy.Live/3 || m.ledger == nil
-		fetched := m.fetched
 		m.mu.Unlock()
 		was, reported := l.Instances[m.cfg.Instance]
 		changed := due || !reported || !slices.Equal(was.Loaded, own.Loaded) || was.Signs != own.Signs || was.Trouble != own.Trouble || was.Audited != own.Audited
 		now := m.cfg.Now()
-		for party := range fetched {
+		for party, ids := range fetched {
 			for i := range l.Entries {
-				if e := &l.Entries[i]; e.State.Listed() && slices.Contains(own.Loaded, e.ID) {
+				if e := &l.Entries[i]; e.State.Listed() && ids[e.ID] {
 					changed = e.know(party, Fetched, now) || changed
 				}
 			}
@@ -278,11 +292,13 @@ func (m *Manager) tend(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
+		for party, ids := range fetched {
+			m.Fetched(party, slices.Collect(maps.Keys(ids)))
+		}
 		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	clear(m.fetched)
 	if m.cfg.Steady()-m.reported >= m.cfg.Policy.Live/3 {
 		m.reported = m.cfg.Steady()
 	}

@@ -40,6 +40,16 @@ func NewDirStore(path string) *DirStore {
 	return &DirStore{dir: disk.Dir{Path: path}, now: time.Now}
 }
 
+// Probe finds out whether the ledger and keys could be changed, for a check: nil also
+// when there is no directory yet.
+func (s *DirStore) Probe() error {
+	err := s.dir.Probe()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 // versions lists what is there, ascending.
 func (s *DirStore) versions() ([]uint64, error) {
 	list, err := os.ReadDir(s.dir.Path)

@@ -146,7 +146,7 @@ func (h *Hand) lease(ctx context.Context, refs []string, force bool) error {
 func (h *Hand) redeem(ctx context.Context, refs []string, f func(*Ledger) error) error {
 	_, err := change(ctx, h.Store, func(l *Ledger) error {
 		if l.Lease == nil || !slices.Equal(l.Lease.Refs, refs) {
-			return fmt.Errorf("%w: somebody else began to make a key in the meantime", ErrRefused)
+			return fmt.Errorf("%w: somebody else began to make a key in the meantime: sallyport certs list shows what came of it", ErrRefused)
 		}
 		l.Lease = nil
 		return f(l)

@@ -1,151 +1,19 @@
 package certs_test
 
 import (
-	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"sallyport/certs"
-	"sallyport/certs/certstest"
-	"sallyport/certs/keystore"
 )
 
-// policy is the default but for instances, which in these tests report rarely.
-var policy = certs.Policy{Live: 40 * time.Hour, RetireFor: 24 * time.Hour}
-
-// node is one instance of a fleet.
-type node struct {
-	*certs.Manager
-	name   string
-	store  *certs.DirStore
-	keys   *certstest.Keys
-	events []certs.Event
-}
-
-// fleet is instances that share a directory, with the parties around them.
-type fleet struct {
-	t       testing.TB
-	dir     string
-	clock   *certstest.Clock
-	domain  *certstest.Domain
-	parties []certs.Party
-	policy  certs.Policy
-	nodes   []*node
-	// reader is a party that reads metadata on its own: what it held last.
-	reader []*certs.Key
-}
-
-const domainName = "contoso.test"
-
-func newFleet(t testing.TB, names ...string) *fleet {
-	t.Helper()
-	f := &fleet{
-		t: t, dir: privateDir(t), clock: certstest.NewClock(now), domain: certstest.NewDomain(), policy: policy,
-		parties: []certs.Party{{Key: domainName, Pushed: true}, {Key: "wiki"}},
-	}
-	for _, n := range names {
-		f.start(n)
-	}
-	return f
-}
-
-// boot makes an instance without starting it.
-func (f *fleet) boot(name string) *node {
-	f.t.Helper()
-	n := &node{name: name, store: certs.NewDirStore(f.dir), keys: &certstest.Keys{KeyStore: keystore.NewFiles(f.dir, nil)}}
-	n.store.SetNow(func() time.Time { return time.Now().Add(2 * time.Hour) }) // so that versions are pruned
-	m, err := certs.NewManager(certs.ManagerConfig{
-		Store: n.store, Keys: n.keys, Instance: name, Policy: f.policy, Host: "sts.contoso.test",
-		Parties: func() []certs.Party { return f.parties }, Trust: f.domain, Prove: certstest.Accepts,
-		Apply:    func(*certs.Key, []*certs.Key) error { return nil },
-		Audit:    func(_ context.Context, e certs.Event) error { n.events = append(n.events, e); return nil },
-		Generate: true, Now: f.clock.Now, Steady: f.clock.Steady,
-	})
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	n.Manager = m
-	return n
-}
-
-// start boots an instance and puts it into the fleet, in the place of one of its
-// name.
-func (f *fleet) start(name string) *node {
-	f.t.Helper()
-	n := f.boot(name)
-	if err := n.Start(f.t.Context()); err != nil {
-		f.t.Fatal(err)
-	}
-	f.nodes = append(slices.DeleteFunc(f.nodes, func(o *node) bool { return o.name == name }), n)
-	return n
-}
-
-// round lets every instance step once, and the parties look.
-func (f *fleet) round() {
-	f.t.Helper()
-	for range 2 { // what one instance changes the others see the next time
-		for _, n := range f.nodes {
-			_ = n.Step(f.t.Context())
-			_ = n.Tell(f.t.Context())
-		}
-		f.clock.Pass(20 * time.Second)
-	}
-	f.judge()
-}
-
-// judge is what must hold at every moment: each instance signs with a key that every
-// party accepts and every instance lists.
-func (f *fleet) judge() {
-	f.t.Helper()
-	for _, n := range f.nodes {
-		signs := n.Keys().Current()
-		if slots, _ := f.domain.Slots(f.t.Context(), domainName); slots.Current != nil && !f.domain.Holds(domainName, signs.Certificate) {
-			f.t.Fatalf("%s: %s signs with %s, which %s does not hold", f.clock.Now(), n.name, signs.ID, domainName)
-		}
-		if f.reader != nil && !slices.ContainsFunc(f.reader, func(k *certs.Key) bool { return k.ID == signs.ID }) {
-			f.t.Fatalf("%s: %s signs with %s, which a reader of metadata does not hold", f.clock.Now(), n.name, signs.ID)
-		}
-		for _, o := range f.nodes {
-			if !slices.ContainsFunc(o.Keys().Published(), func(k *certs.Key) bool { return k.ID == signs.ID }) {
-				f.t.Fatalf("%s: %s signs with %s, which %s does not list", f.clock.Now(), n.name, signs.ID, o.name)
-			}
-		}
-	}
-}
-
-// read lets the reader read the metadata of one instance.
-func (f *fleet) read() { f.reader = f.nodes[0].Keys().Published() }
-
-func (f *fleet) ledger() *certs.Ledger {
-	f.t.Helper()
-	l, err := certs.NewDirStore(f.dir).Load(f.t.Context())
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	return l
-}
-
-func (f *fleet) trust() {
-	f.domain.Set(domainName, certs.Slots{Current: f.nodes[0].Keys().Current().Certificate})
-	f.read()
-}
-
-func (f *fleet) hand() *certs.Hand {
-	return &certs.Hand{
-		Store: certs.NewDirStore(f.dir), Keys: &certstest.Keys{KeyStore: keystore.NewFiles(f.dir, nil)}, Policy: f.policy, Parties: f.parties,
-		Host: "sts.contoso.test", By: "alice@admin", Now: f.clock.Now,
-	}
-}
-
-const halfDay = 12 * time.Hour
-
 func TestC04_WholeRotationGoesByItselfAndNobodyIsRefused(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "a", "b")
 	f.trust()
 	first := f.nodes[0].Keys().Current()
@@ -207,6 +75,7 @@ func (c *crash) hook(string) error {
 
 // A rotation that is cut off at any step on the disk goes on cleanly afterwards.
 func TestCrashAtEveryStepContinuesCleanly(t *testing.T) {
+	t.Parallel()
 	run := func(t *testing.T, at int) (steps int) {
 		f := newFleet(t)
 		f.policy.Live = 240 * time.Hour // few reports, so that most steps belong to the rotation
@@ -260,55 +129,16 @@ func TestCrashAtEveryStepContinuesCleanly(t *testing.T) {
 		step = 1
 	}
 	for at := 1; at <= total; at += step {
-		run(t, at)
+		t.Run(fmt.Sprint("step ", at), func(t *testing.T) {
+			t.Parallel()
+			run(t, at)
+		})
 	}
 	t.Logf("%d steps on the disk", total)
 }
 
-func TestPartyThatIsNotProvedIsWaitedForAndNamed(t *testing.T) {
-	f := newFleet(t, "a")
-	f.trust()
-	first := f.nodes[0].Keys().Current()
-	f.domain.Fail(errors.New("503 from Graph"))
-	for f.clock.Now().Before(first.Certificate.NotAfter.Add(-14 * 24 * time.Hour)) {
-		f.clock.Pass(halfDay)
-		f.nodes[0].Step(t.Context()) //nolint:errcheck // shows in the status
-		f.nodes[0].Tell(t.Context()) //nolint:errcheck
-	}
-	if f.nodes[0].Keys().Current().ID != first.ID {
-		t.Fatal("promoted without a proof")
-	}
-	s := f.nodes[0].Status()
-	if !strings.Contains(s.Alarm, domainName) || !strings.Contains(s.Alarm, "in 14 days") {
-		t.Errorf("alarm: %q", s.Alarm)
-	}
-	if got := strings.Join(s.Troubles, "\n"); !strings.Contains(got, "503 from Graph") {
-		t.Errorf("troubles: %s", got)
-	}
-	if _, err := f.hand().Promote(t.Context(), "", false); !errors.Is(err, certs.ErrRefused) || !strings.Contains(err.Error(), domainName) {
-		t.Errorf("by hand: %v", err)
-	}
-	f.domain.Fail(nil)
-	f.read()
-	f.round()
-	if f.nodes[0].Keys().Current().ID == first.ID {
-		t.Error("not promoted although the proof stands")
-	}
-}
-
-func TestDomainOfSomebodyElseIsLeftAlone(t *testing.T) {
-	f := newFleet(t, "a")
-	foreign := certificate(t, keyOf(t, "foreign", 2048), now, now.AddDate(1, 0, 0))
-	f.domain.Set(domainName, certs.Slots{Current: foreign})
-	if err := f.nodes[0].Tell(t.Context()); err == nil || !strings.Contains(err.Error(), "none of this service's") {
-		t.Errorf("%v", err)
-	}
-	if f.domain.Pushes() != 0 {
-		t.Error("a domain that trusts another service was changed")
-	}
-}
-
 func TestC03_InstanceWithoutTheFleetsKeySaysWhich(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "a", "b")
 	f.trust()
 	// b cannot read new keys from now on.
@@ -352,14 +182,8 @@ func TestC03_InstanceWithoutTheFleetsKeySaysWhich(t *testing.T) {
 	}
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestC05_EmergencyReplacesBothSlotsAndEveryKey(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "a", "b")
 	f.trust()
 	old := f.nodes[0].Keys().Current()
@@ -382,6 +206,9 @@ func TestC05_EmergencyReplacesBothSlotsAndEveryKey(t *testing.T) {
 	}
 	slots, err := f.domain.Slots(t.Context(), domainName)
 	must(t, err)
+	if slots.Current == nil || slots.Next == nil {
+		t.Fatalf("a slot is empty: %v, %v", slots.Current, slots.Next)
+	}
 	if certs.Thumbprint(slots.Current) != signs.ID || certs.Thumbprint(slots.Next) != standby.ID {
 		t.Errorf("slots hold %s and %s", certs.Thumbprint(slots.Current), certs.Thumbprint(slots.Next))
 	}
@@ -422,195 +249,6 @@ func TestC05_EmergencyReplacesBothSlotsAndEveryKey(t *testing.T) {
 	}
 	if f.nodes[0].Keys().Current().ID != signs.ID {
 		t.Error("the standby key was promoted long before the other ends")
-	}
-}
-
-func TestC07_ClockThatJumpsMovesNobody(t *testing.T) {
-	f := newFleet(t, "a")
-	f.trust()
-	n := f.nodes[0]
-	first := n.Keys().Current()
-	// A year ahead at once: nothing is made.
-	f.clock.Jump(340 * 24 * time.Hour)
-	_ = n.Step(t.Context())
-	if f.ledger().Next() != nil {
-		t.Fatal("a key was made because the clock jumped")
-	}
-	if got := strings.Join(n.Status().Troubles, "\n"); !strings.Contains(got, "the clock jumped") {
-		t.Errorf("troubles: %s", got)
-	}
-	f.clock.Jump(-340 * 24 * time.Hour)
-	_ = n.Step(t.Context())
-	// A staged key gets no older by a jump.
-	if _, err := f.hand().Stage(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	f.round()
-	for range 5 { // there and back again, many times
-		f.clock.Jump(30 * 24 * time.Hour)
-		f.round()
-		f.clock.Jump(-30 * 24 * time.Hour)
-		f.round()
-	}
-	if e := f.ledger().Next(); e == nil || time.Duration(e.Exposed) > time.Hour {
-		t.Errorf("%+v", e)
-	}
-	if n.Keys().Current().ID != first.ID {
-		t.Error("promoted because the clock jumped")
-	}
-	// After a promotion, a clock that goes back brings no earlier key back.
-	f.read()
-	e, err := f.hand().Promote(t.Context(), "", true)
-	must(t, err)
-	f.round()
-	f.round()
-	f.clock.Jump(-time.Hour)
-	must(t, n.Step(t.Context()))
-	if n.Keys().Current().ID != e.ID {
-		t.Error("went back to the earlier key")
-	}
-}
-
-func TestInstanceWithAnotherClockIsNamed(t *testing.T) {
-	f := newFleet(t, "a", "b")
-	must(t, f.nodes[0].Step(t.Context()))
-	ahead := certstest.NewClock(f.clock.Now().Add(20 * time.Minute))
-	n := &node{name: "c", store: certs.NewDirStore(f.dir), keys: &certstest.Keys{KeyStore: keystore.NewFiles(f.dir, nil)}}
-	m, err := certs.NewManager(certs.ManagerConfig{
-		Store: n.store, Keys: n.keys, Instance: "c", Policy: f.policy, Now: ahead.Now, Steady: f.clock.Steady,
-		Apply: func(*certs.Key, []*certs.Key) error { return nil },
-	})
-	must(t, err)
-	must(t, m.Start(t.Context()))
-	for range 3 {
-		must(t, m.Step(t.Context()))
-		must(t, f.nodes[0].Step(t.Context()))
-		f.clock.Pass(14 * time.Hour)
-		ahead.Pass(14 * time.Hour)
-	}
-	must(t, f.nodes[0].Step(t.Context()))
-	if got := strings.Join(f.nodes[0].Status().Troubles, "\n"); !strings.Contains(got, "that of c") {
-		t.Errorf("troubles: %s", got)
-	}
-}
-
-func TestTwoAdminsAtOnceMakeOneKey(t *testing.T) {
-	f := newFleet(t, "a")
-	hands := []*certs.Hand{f.hand(), f.hand()}
-	hands[1].By = "bob@admin"
-	errs := make(chan error, 2)
-	for _, h := range hands {
-		go func() { _, err := h.Stage(context.Background()); errs <- err }()
-	}
-	var refused int
-	for range 2 {
-		if err := <-errs; errors.Is(err, certs.ErrRefused) {
-			refused++
-		} else if err != nil {
-			t.Error(err)
-		}
-	}
-	if refused != 1 {
-		t.Errorf("%d of 2 were refused", refused)
-	}
-	n := 0
-	for _, e := range f.ledger().Entries {
-		if e.State == certs.Staged {
-			n++
-		}
-	}
-	if n != 1 {
-		t.Errorf("%d staged keys", n)
-	}
-}
-
-func TestSwapLosesAgainstWhoeverWasFirst(t *testing.T) {
-	f := newFleet(t, "a")
-	l := f.ledger()
-	mine, theirs := *l, *l
-	mine.Version++
-	theirs.Version++
-	theirs.Tick = theirs.Tick.Add(time.Second)
-	s := certs.NewDirStore(f.dir)
-	s.BeforeStep(func(step string) error {
-		if step != "link" {
-			return nil
-		}
-		return certs.NewDirStore(f.dir).Swap(t.Context(), &theirs) // in the last moment
-	})
-	if err := s.Swap(t.Context(), &mine); !errors.Is(err, certs.ErrConflict) {
-		t.Errorf("%v", err)
-	}
-	if got := f.ledger(); !got.Tick.Equal(theirs.Tick) {
-		t.Error("the first one's ledger was replaced")
-	}
-	stale := *l // somebody who read long ago
-	if err := certs.NewDirStore(f.dir).Swap(t.Context(), &stale); !errors.Is(err, certs.ErrConflict) {
-		t.Errorf("an old version: %v", err)
-	}
-}
-
-func TestC23_PartyWithOneCertificateIsPromotedByHandOnly(t *testing.T) {
-	f := newFleet(t, "a")
-	f.trust()
-	f.parties = append(f.parties, certs.Party{Key: "legacy", Single: true})
-	first := f.nodes[0].Keys().Current()
-	for f.clock.Now().Before(first.Certificate.NotAfter.Add(-24 * time.Hour)) {
-		f.clock.Pass(halfDay)
-		f.round()
-		f.read()
-	}
-	if f.nodes[0].Keys().Current().ID != first.ID {
-		t.Fatal("promoted by itself")
-	}
-	if s := f.nodes[0].Status(); !strings.Contains(s.Alarm, "legacy holds one certificate only") {
-		t.Errorf("alarm: %s", s.Alarm)
-	}
-	must(t, f.hand().Told(t.Context(), f.ledger().Next().ID, "legacy"))
-	if _, err := f.hand().Promote(t.Context(), "", false); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestManualModeDoesNothingByItself(t *testing.T) {
-	f := newFleet(t)
-	f.policy.Manual = true
-	f.start("a")
-	f.trust()
-	first := f.nodes[0].Keys().Current()
-	for range 75 {
-		f.clock.Pass(10 * halfDay)
-		f.round()
-	}
-	if f.ledger().Next() != nil || f.nodes[0].Keys().Current().ID != first.ID {
-		t.Error("something happened")
-	}
-	if s := f.nodes[0].Status(); !strings.Contains(s.Alarm, "sallyport certs stage") {
-		t.Errorf("alarm: %s", s.Alarm)
-	}
-}
-
-func TestOldLedgerIsNotTakenForTheNewOne(t *testing.T) {
-	f := newFleet(t, "a")
-	f.trust()
-	_, err := f.hand().Stage(t.Context())
-	must(t, err)
-	f.round()
-	v := f.ledger().Version
-	must(t, removeFile(f.dir, fmt.Sprintf("ledger-%012d.json", v)))
-	if err := f.nodes[0].Step(t.Context()); err == nil || !strings.Contains(err.Error(), "went back") {
-		t.Errorf("%v", err)
-	}
-}
-
-func TestDamagedLedgerIsNamedAndNotPassedOver(t *testing.T) {
-	f := newFleet(t, "a")
-	must(t, f.nodes[0].Step(t.Context()))
-	name := fmt.Sprintf("%s/ledger-%012d.json", f.dir, f.ledger().Version)
-	write(t, name, []byte("{"), 0o600)
-	_, err := certs.NewDirStore(f.dir).Load(t.Context())
-	if err == nil || !strings.Contains(err.Error(), name) {
-		t.Errorf("%v", err)
 	}
 }
 

@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -113,7 +115,7 @@ func (l *Listener) reload(always bool) (changed bool, err error) {
 	l.tried = sum
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
-		return false, fmt.Errorf("listener certificate %s with key %s: %w", l.cfg.CertificateFile, l.cfg.KeyFile, err)
+		return false, fmt.Errorf("listener certificate %s with key %s: %s%w", l.cfg.CertificateFile, l.cfg.KeyFile, pairHint(certPEM, keyPEM, err), err)
 	}
 	l.current.Store(&pair)
 	l.seen = sum
@@ -178,4 +180,29 @@ func (l *Listener) tell(look func() (bool, error), last *string, report func(err
 		*last = ""
 		report(nil)
 	}
+}
+
+// pairHint says what is the matter with files that make no pair, as far as it can
+// be seen.
+func pairHint(certPEM, keyPEM []byte, err error) string {
+	cert, _ := pem.Decode(certPEM)
+	key, _ := pem.Decode(keyPEM)
+	switch {
+	case cert == nil && key == nil:
+		return "neither is PEM (convert them: openssl x509 -inform DER, openssl pkey -inform DER): "
+	case cert == nil:
+		return "the certificate is not PEM (convert it: openssl x509 -inform DER): "
+	case key == nil:
+		return "the key is not PEM (convert it: openssl pkey -inform DER): "
+	case cert.Type != "CERTIFICATE" && key.Type == "CERTIFICATE":
+		return "the two files have changed places: "
+	case cert.Type != "CERTIFICATE":
+		return "the certificate's file begins with a " + cert.Type + ": put the certificate there, the intermediate ones after it: "
+	case strings.Contains(key.Type, "ENCRYPTED") || key.Headers["DEK-Info"] != "":
+		return "the key is encrypted, and nobody is there to type its password (decrypt it: openssl pkey): "
+	}
+	if strings.Contains(err.Error(), "does not match") { // crypto/tls has no error value for it
+		return "the key is not the one that the file's first certificate was made for; the server's own certificate comes first, intermediate ones after it: "
+	}
+	return ""
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
+	"encoding/pem"
 	"io"
 	"net"
 	"os"
@@ -178,4 +179,33 @@ func TestWatchReportsChangesAndEachErrorOnce(t *testing.T) {
 		cancel()
 		synctest.Wait()
 	})
+}
+
+// Whoever mixed up files is told which, and what to do.
+func TestListenerFilesThatMakeNoPairAreExplained(t *testing.T) {
+	dir := privateDir(t)
+	mine, other := ecKey(t), ecKey(t)
+	cert, key := certPEM(year(t, mine)), keyPEM(t, "PRIVATE KEY", mine)
+	der, _ := pem.Decode(cert)
+	for _, tt := range []struct {
+		name      string
+		cert, key []byte
+		want      string
+	}{
+		{"another key", cert, keyPEM(t, "PRIVATE KEY", other), "the key is not the one"},
+		{"intermediate certificate first", append(certPEM(year(t, other)), cert...), key, "comes first, intermediate ones after it"},
+		{"changed places", key, cert, "have changed places"},
+		{"key twice", key, key, "begins with a PRIVATE KEY: put the certificate there"},
+		{"DER", der.Bytes, key, "the certificate is not PEM (convert it"},
+		{"neither", der.Bytes, []byte("x"), "neither is PEM"},
+		{"key is no PEM", cert, []byte("x"), "the key is not PEM"},
+		{"encrypted", cert, pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")}), "the key is encrypted"},
+	} {
+		cfg := certs.ListenerConfig{CertificateFile: filepath.Join(dir, "c.pem"), KeyFile: filepath.Join(dir, "k.pem")}
+		write(t, cfg.CertificateFile, tt.cert, 0o644)
+		write(t, cfg.KeyFile, tt.key, 0o600)
+		if _, err := certs.NewListener(cfg); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: error %v, want %q", tt.name, err, tt.want)
+		}
+	}
 }

@@ -82,7 +82,7 @@ func Load(cfg Config) (*Key, []Warning, error) {
 func New(signer crypto.Signer, cert *x509.Certificate, now time.Time) (*Key, []Warning, error) {
 	pub, ok := cert.PublicKey.(*rsa.PublicKey)
 	if !ok {
-		return nil, nil, fmt.Errorf("the signing certificate holds a %s key: Microsoft 365 takes RSA only", cert.PublicKeyAlgorithm)
+		return nil, nil, fmt.Errorf("the signing certificate holds no RSA key but %s: Microsoft 365 takes RSA only", cert.PublicKeyAlgorithm)
 	}
 	if n := pub.N.BitLen(); n < minBits || n > maxBits {
 		return nil, nil, fmt.Errorf("the signing key has %d bits: use 2048, 3072 or 4096", n)

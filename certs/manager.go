@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -67,12 +68,15 @@ type Manager struct {
 	watched  map[string]watch
 	tick     time.Time     // the ledger's tick as last seen
 	tickAt   time.Duration // when it was first seen so
+	looked   time.Duration // when the reports of others were looked at, by the steady clock
 	audited  uint64
 	reported time.Duration
-	fetched  map[string]bool // parties that read the metadata since the last report
-	hold     time.Duration   // automatic steps wait until then
-	wall     time.Time       // the clocks at the last step
-	steady   time.Duration
+	// fetched are the parties that read the metadata since the last report, with what
+	// it listed.
+	fetched map[string]map[string]bool
+	hold    time.Duration // automatic steps wait until then
+	wall    time.Time     // the clocks at the last step
+	steady  time.Duration
 }
 
 // watch is what was seen of another instance's reports.
@@ -117,7 +121,7 @@ func NewManager(cfg ManagerConfig) (*Manager, error) {
 	cfg.Policy = cfg.Policy.WithDefaults()
 	m := &Manager{
 		cfg: cfg, kick: make(chan struct{}, 1), loaded: map[string]*Key{}, trouble: map[string]string{},
-		watched: map[string]watch{}, fetched: map[string]bool{}, wall: cfg.Now(), steady: cfg.Steady(),
+		watched: map[string]watch{}, fetched: map[string]map[string]bool{}, wall: cfg.Now(), steady: cfg.Steady(),
 	}
 	m.hand = Hand{Store: cfg.Store, Keys: cfg.Keys, Policy: cfg.Policy, Host: cfg.Host, By: cfg.Instance, Now: cfg.Now, Running: m.running}
 	return m, nil
@@ -168,7 +172,9 @@ func (m *Manager) first(ctx context.Context) error {
 // Run goes on until ctx ends.
 func (m *Manager) Run(ctx context.Context) {
 	var both sync.WaitGroup
-	both.Go(func() { m.every(ctx, m.cfg.Poll, nil, m.Step) })
+	first := make(chan struct{}, 1)
+	first <- struct{}{} // an instance that runs is seen to run
+	both.Go(func() { m.every(ctx, m.cfg.Poll, first, m.Step) })
 	both.Go(func() { m.every(ctx, m.cfg.Tell, m.kick, m.Tell) })
 	both.Wait()
 }
@@ -242,7 +248,7 @@ func (m *Manager) note(what string, err error) error {
 	was := m.trouble[what]
 	text := ""
 	if err != nil {
-		text = err.Error()
+		text = strings.ReplaceAll(err.Error(), "\n", "; ") // of joined errors; it stands in one line
 	}
 	if text == "" {
 		delete(m.trouble, what)
@@ -259,11 +265,28 @@ func (m *Manager) note(what string, err error) error {
 	return err
 }
 
-// Fetched tells that a relying party has read the metadata of this instance.
-func (m *Manager) Fetched(party string) {
+// Fetched tells that a relying party has read the metadata of this instance while it
+// listed the certificates with these IDs.
+func (m *Manager) Fetched(party string, listed []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.fetched[party] = true
+	ids := m.fetched[party]
+	if ids == nil {
+		ids = map[string]bool{}
+		m.fetched[party] = ids
+	}
+	for _, id := range listed {
+		ids[id] = true
+	}
+}
+
+// takeFetched returns what was fetched since the last time, for the caller alone.
+func (m *Manager) takeFetched() map[string]map[string]bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	taken := m.fetched
+	m.fetched = map[string]map[string]bool{}
+	return taken
 }
 
 func (m *Manager) seen() *Ledger { m.mu.Lock(); defer m.mu.Unlock(); return m.ledger }

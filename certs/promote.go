@@ -10,7 +10,8 @@ import (
 // Promote makes a key the one that signs: the next one for an empty id, or an
 // earlier one that is still retired. It is [ErrRefused] while something stands in
 // the way. Force overrides the time and what is not known of relying parties, never
-// an instance that lacks the key or a certificate out of its validity.
+// an instance that lacks the key or a certificate out of its validity. The loop waits
+// for the time of [View.Plan] besides, which does not bind an admin.
 func (h *Hand) Promote(ctx context.Context, id string, force bool) (*Entry, error) {
 	var done *Entry
 	_, err := change(ctx, h.Store, func(l *Ledger) error {
@@ -19,9 +20,10 @@ func (h *Hand) Promote(ctx context.Context, id string, force bool) (*Entry, erro
 			return err
 		}
 		now := h.now()
-		detail := ""
+		detail := "in the place of " + l.Of(Signing).ID
 		if force {
-			detail = "forced"
+			detail += ", forced"
+			e.Hurried = h.mayPromote(l, e, false) != nil
 		}
 		l.promote(e, now, now.Add(switchDelay), h.By, detail)
 		done = e
@@ -86,12 +88,30 @@ func (h *Hand) mayPromote(l *Ledger, e *Entry, force bool) error {
 	due, waits := v.promotable(e)
 	if v.Now.Before(due) {
 		waits = append(waits, fmt.Sprintf("its time comes on %s", due.UTC().Format("2006-01-02 15:04 MST")))
+		waits = append(waits, v.unseen(e)...)
 	}
 	if len(waits) > 0 {
-		return fmt.Errorf("%w: %s is not ready to sign: %s", ErrRefused, short(e.ID), strings.Join(waits, "; "))
+		return &NotReadyError{ID: e.ID, Waits: waits}
 	}
 	return nil
 }
+
+// NotReadyError is an [ErrRefused]: a key is not promoted because not every relying
+// party is known to hold its certificate.
+type NotReadyError struct {
+	// ID is the key's thumbprint.
+	ID string
+	// Waits says what it waits for, each a sentence for an admin.
+	Waits []string
+}
+
+// Error implements error.
+func (e *NotReadyError) Error() string {
+	return fmt.Sprintf("%v: %s is not ready to sign: %s", ErrRefused, short(e.ID), strings.Join(e.Waits, "; "))
+}
+
+// Unwrap returns [ErrRefused].
+func (e *NotReadyError) Unwrap() error { return ErrRefused }
 
 // Retire gives a key up: the next key before it ever signed, or an earlier one
 // before its last token has expired. The key that signs can only be replaced.
@@ -126,7 +146,7 @@ func (h *Hand) Told(ctx context.Context, id, party string) error {
 		if err != nil {
 			return err
 		}
-		if e.State != Staged && e.State != Published {
+		if e.State != Staged && e.State != Published && !(e.State == Signing && e.Hurried) {
 			return fmt.Errorf("%w: %s is %s; only of a next key it matters who holds it", ErrRefused, short(e.ID), e.State)
 		}
 		if !e.know(party, Told, h.now()) {
@@ -160,17 +180,19 @@ func (h *Hand) Emergency(ctx context.Context, reason string) (signs, standby *En
 	err = h.redeem(ctx, refs, func(l *Ledger) error {
 		now := h.now()
 		old = nil
+		l.note(Event{At: now, By: h.By, Action: ActionEmergency, ID: signs.ID, Detail: reason})
 		for i := range l.Entries {
 			if e := &l.Entries[i]; e.State.Listed() {
+				l.note(Event{At: now, By: h.By, Action: ActionDiscarded, ID: e.ID, Detail: "given up for stolen, was " + string(e.State)})
 				e.enter(Gone, now)
 				e.Stolen = true
 				old = append(old, e.Ref)
 			}
 		}
-		signs.SignsFrom = now.Add(time.Nanosecond)
+		signs.SignsFrom, signs.Hurried = now.Add(time.Nanosecond), true
 		l.add(signs, Signing, now)
 		l.add(standby, Published, now)
-		l.note(Event{At: now, By: h.By, Action: ActionEmergency, ID: signs.ID, Detail: reason})
+		l.note(Event{At: now, By: h.By, Action: ActionStaged, ID: standby.ID, Detail: "stands by"})
 		return nil
 	})
 	if err != nil {

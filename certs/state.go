@@ -63,6 +63,9 @@ type Entry struct {
 	// Stolen marks a key that an emergency rotation replaced: it must never be
 	// promoted again.
 	Stolen bool `json:"stolen,omitempty"`
+	// Hurried marks a key that began to sign before every party was known to hold its
+	// certificate, in an emergency or by force: see [View.Uninformed].
+	Hurried bool `json:"hurried,omitempty"`
 	// Knows has, by relying party, how it came to be known that the party holds this
 	// certificate.
 	Knows map[string]Sighting `json:"knows,omitempty"`
@@ -98,7 +101,7 @@ type Instance struct {
 	Loaded []string `json:"loaded"`
 	// Signs is the ID of the key that it signs with.
 	Signs string `json:"signs"`
-	// Trouble is why it lacks something, for `certs list`.
+	// Trouble is why it lacks a key, and what else fails there, for `certs list`.
 	Trouble string `json:"trouble,omitempty"`
 	// Audited is the number of the last event in its audit trail.
 	Audited uint64 `json:"audited"`

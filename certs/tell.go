@@ -17,6 +17,8 @@ func (m *Manager) Tell(ctx context.Context) error {
 	}
 	v := m.view(l)
 	if !m.leads(v) {
+		// What failed here is the leader's business now, and in its report.
+		_, _ = m.note("parties", nil), m.note("promote", nil)
 		return nil
 	}
 	err := m.tellAll(ctx, l, v.Parties)
@@ -24,13 +26,25 @@ func (m *Manager) Tell(ctx context.Context) error {
 	if m.cfg.Policy.Manual || m.holding() {
 		return err
 	}
-	// What was just read back and proved is in the ledger now.
-	switch _, perr := m.hand.withParties(v.Parties).Promote(ctx, "", false); {
-	case errors.Is(perr, ErrRefused):
-	case perr != nil:
-		err = errors.Join(err, m.note("promote", perr))
-	default:
-		_ = m.note("promote", nil)
+	return errors.Join(err, m.note("promote", m.promoteDue(ctx, v.Parties)))
+}
+
+// promoteDue promotes the next key when its time has come and nothing stands in the
+// way: what was just read back and proved is in the ledger now.
+func (m *Manager) promoteDue(ctx context.Context, parties []Party) error {
+	l, err := m.cfg.Store.Load(ctx)
+	if err != nil {
+		return err
+	}
+	v := m.view(l)
+	v.Parties = parties
+	steps := v.Plan()
+	s := steps[len(steps)-1]
+	if s.Action != NextPromote || len(s.Waits) > 0 || v.Now.Before(s.Due) {
+		return nil
+	}
+	if _, err = m.hand.withParties(parties).Promote(ctx, s.ID, false); errors.Is(err, ErrRefused) {
+		return nil // somebody changed something in between
 	}
 	return err
 }
@@ -79,12 +93,31 @@ func (m *Manager) tell(ctx context.Context, l *Ledger, party string) error {
 			return m.forget(ctx, l, party, errors.New("was told the certificates and does not hold them yet"))
 		}
 	}
-	next := l.Of(Published)
-	if next == nil {
-		return nil
+	var errs []error
+	for _, e := range l.toProve() {
+		errs = append(errs, m.prove(ctx, e, party, held))
 	}
+	return errors.Join(errs...)
+}
+
+// toProve are the keys of which it matters whether parties accept them: the next one,
+// and the one that signs when it began before they could know it.
+func (l *Ledger) toProve() []*Entry {
+	var list []*Entry
+	if e := l.Of(Signing); e.Hurried {
+		list = append(list, e)
+	}
+	if e := l.Of(Published); e != nil {
+		list = append(list, e)
+	}
+	return list
+}
+
+// prove tries a token signed by e's key with a party that was read back, and records
+// what came of it.
+func (m *Manager) prove(ctx context.Context, e *Entry, party string, held Slots) error {
 	m.mu.Lock()
-	key := m.loaded[next.ID]
+	key := m.loaded[e.ID]
 	m.mu.Unlock()
 	if key == nil {
 		return nil // this instance is being waited for anyway
@@ -94,11 +127,11 @@ func (m *Manager) tell(ctx context.Context, l *Ledger, party string) error {
 	if proof == nil {
 		how = Proved
 	}
-	if err := m.remember(ctx, next.ID, party, how); err != nil {
+	if err := m.remember(ctx, e.ID, party, how); err != nil {
 		return err
 	}
 	if proof != nil {
-		return fmt.Errorf("a token signed by %s is not accepted: %w", short(next.ID), proof)
+		return fmt.Errorf("a token signed by %s is not accepted: %w", short(e.ID), proof)
 	}
 	return nil
 }
@@ -146,20 +179,18 @@ func (m *Manager) remember(ctx context.Context, id, party, how string) error {
 
 // forget takes back what was known of a party and returns why.
 func (m *Manager) forget(ctx context.Context, l *Ledger, party string, why error) error {
-	next := l.Of(Published)
-	if next == nil {
+	if len(l.toProve()) == 0 {
 		return why
 	}
 	_, err := change(ctx, m.cfg.Store, func(l *Ledger) error {
-		e, err := l.Find(next.ID)
-		if err != nil {
-			return err
+		err := errUnchanged
+		for _, e := range l.toProve() {
+			if _, known := e.Knows[party]; known {
+				delete(e.Knows, party)
+				err = nil
+			}
 		}
-		if _, known := e.Knows[party]; !known {
-			return errUnchanged
-		}
-		delete(e.Knows, party)
-		return nil
+		return err
 	})
 	return errors.Join(why, err)
 }

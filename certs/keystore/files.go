@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 
 	"sallyport/certs"
 	"sallyport/certs/internal/disk"
@@ -66,7 +67,7 @@ func (f *Files) Open(_ context.Context, ref string) (crypto.Signer, error) {
 	defer clear(data)
 	key, err := pemkey.Parse(data, f.passphrase)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", fileName(ref), err)
+		return nil, fmt.Errorf("%s: %w", filepath.Join(f.dir.Path, fileName(ref)), err)
 	}
 	return key, nil
 }

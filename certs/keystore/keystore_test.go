@@ -127,6 +127,15 @@ func TestC01_SharedStoreLearnsNothingAndCannotForge(t *testing.T) {
 	}
 }
 
+func TestC01_ShortSecretSealsNothing(t *testing.T) {
+	if _, err := keystore.NewSealed(&blobs{}, []byte(strings.Repeat("x", 31))); err == nil {
+		t.Error("31 characters are taken")
+	}
+	if _, err := keystore.NewSealed(&blobs{}, []byte(strings.Repeat("x", 32))); err != nil {
+		t.Error(err)
+	}
+}
+
 // ledgerIn makes a first ledger in a store.
 func ledgerIn(t testing.TB, s certs.Store, k certs.KeyStore) {
 	t.Helper()
@@ -149,6 +158,9 @@ func TestMirrorLivesThroughAnOutageAndGivesBackWhatWasLost(t *testing.T) {
 	if got, err := m.Load(ctx); err != nil || got.Version != l.Version {
 		t.Errorf("while the store is down: %v", err)
 	}
+	if err := m.Down(); !errors.Is(err, b.down) {
+		t.Errorf("the copy passes for what all share: %v", err)
+	}
 	if _, err := m.Open(ctx, ref); err != nil {
 		t.Errorf("key while the store is down: %v", err)
 	}
@@ -158,6 +170,9 @@ func TestMirrorLivesThroughAnOutageAndGivesBackWhatWasLost(t *testing.T) {
 		t.Error("a change while the store is down")
 	}
 	b.down = nil
+	if _, err := m.Load(ctx); err != nil || m.Down() != nil {
+		t.Errorf("after the outage: %v, %v", err, m.Down())
+	}
 
 	clear(b.all) // somebody emptied it
 	if _, err := m.Load(ctx); err != nil {

@@ -6,6 +6,8 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
+	"fmt"
+	"sync/atomic"
 
 	"sallyport/certs"
 )
@@ -18,6 +20,8 @@ type Mirror struct {
 	shared *Sealed
 	ledger *certs.DirStore
 	keys   *Files
+	// down is why the last Load came from the copy.
+	down atomic.Pointer[error]
 }
 
 var (
@@ -30,6 +34,15 @@ func NewMirror(shared *Sealed, dir string, passphrase []byte) *Mirror {
 	return &Mirror{shared: shared, ledger: certs.NewDirStore(dir), keys: NewFiles(dir, passphrase)}
 }
 
+// Down says why the latest Load returned this instance's own copy, which may be older
+// than what the others have; nil when the shared store answered.
+func (m *Mirror) Down() error {
+	if err := m.down.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
 // Load implements [certs.Store]. With the shared store down it returns the copy;
 // what Swap then says tells that nothing can be changed.
 func (m *Mirror) Load(ctx context.Context) (*certs.Ledger, error) {
@@ -38,6 +51,7 @@ func (m *Mirror) Load(ctx context.Context) (*certs.Ledger, error) {
 		return nil, ownErr
 	}
 	l, err := m.shared.Load(ctx)
+	m.down.Store(nil)
 	lost := errors.Is(err, certs.ErrNoLedger) || err == nil && ownErr == nil && l.Version < own.Version
 	switch {
 	case lost && ownErr == nil:
@@ -46,6 +60,7 @@ func (m *Mirror) Load(ctx context.Context) (*certs.Ledger, error) {
 		}
 		return own, nil
 	case err != nil && !errors.Is(err, certs.ErrNoLedger) && ownErr == nil:
+		m.down.Store(&err)
 		return own, nil
 	case err != nil:
 		return nil, err
@@ -102,8 +117,11 @@ func (m *Mirror) Import(ctx context.Context, ref string, key crypto.Signer) erro
 // Open implements [certs.KeyStore].
 func (m *Mirror) Open(ctx context.Context, ref string) (crypto.Signer, error) {
 	key, err := m.keys.Open(ctx, ref)
-	if !errors.Is(err, certs.ErrNoKey) {
-		return key, err
+	switch {
+	case err == nil:
+		return key, nil
+	case !errors.Is(err, certs.ErrNoKey):
+		return nil, fmt.Errorf("%w (if this copy is damaged, remove it: it is fetched from the shared store again)", err)
 	}
 	if key, err = m.shared.Open(ctx, ref); err != nil {
 		return nil, err

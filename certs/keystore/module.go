@@ -12,5 +12,9 @@ type ModuleConfig struct {
 	PIN string
 }
 
+// ErrModuleAway says that a module did not answer in time, or that its device, session
+// or login is gone: nothing is said of what it was asked.
+var ErrModuleAway = errors.New("PKCS#11: the module does not answer")
+
 // ErrNoModules says that this binary was built without PKCS#11.
 var ErrNoModules = errors.New("this binary was built without PKCS#11: build it with CGO_ENABLED=1 go build -tags pkcs11 ./cmd/sallyport (see deploy/docs/certificates.md)")

@@ -64,6 +64,9 @@ func ReadPair(path string, password []byte) (crypto.Signer, *x509.Certificate, e
 	}
 	defer clear(data)
 	if !bytes.Contains(data, []byte("-----BEGIN")) {
+		if len(data) == 0 || data[0] != 0x30 { // what every DER sequence begins with
+			return nil, nil, fmt.Errorf("%s: %w: it is neither a PFX nor PEM", path, ErrDamaged)
+		}
 		key, cert, err := ReadPFX(data, password)
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", path, err)

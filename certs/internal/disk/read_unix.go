@@ -89,7 +89,7 @@ func checkOwner(info os.FileInfo, path string) error {
 		return fmt.Errorf("%w: the owner of %s is not known", ErrPermissions, path)
 	}
 	if uid := os.Geteuid(); st.Uid != 0 && int(st.Uid) != uid {
-		return fmt.Errorf("%w: %s belongs to user %d: run chown %d %s", ErrPermissions, path, st.Uid, uid, path)
+		return fmt.Errorf("%w: %s belongs to user %d: run chown %d %s, or run this as that user", ErrPermissions, path, st.Uid, uid, path)
 	}
 	return nil
 }

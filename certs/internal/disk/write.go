@@ -78,12 +78,38 @@ func (d Dir) write(name string, data []byte, mode os.FileMode, place func(tmp, p
 		defer os.Remove(tmp)
 	}
 	if err != nil {
-		return err
+		return d.named(err)
 	}
 	if err := place(tmp, filepath.Join(d.Path, name)); err != nil {
-		return err
+		return d.named(err)
 	}
 	return d.sync()
+}
+
+// named puts the directory in the place of a temporary name, which says nothing to an
+// admin and is another one each time: who logs changes of a text would log it anew.
+func (d Dir) named(err error) error {
+	var p *fs.PathError
+	var l *os.LinkError
+	switch {
+	case errors.As(err, &p) && strings.HasPrefix(filepath.Base(p.Path), temporary):
+		return fmt.Errorf("writing in %s: %w", d.Path, p.Err)
+	case errors.As(err, &l) && strings.HasPrefix(filepath.Base(l.Old), temporary):
+		return fmt.Errorf("writing %s: %w", l.New, l.Err)
+	}
+	return err
+}
+
+// Probe finds out whether a file can be written, and leaves nothing behind.
+func (d Dir) Probe() error {
+	if err := CheckDirectory(d.Path); err != nil {
+		return err
+	}
+	tmp, err := d.fill([]byte("probe"), 0o600)
+	if tmp != "" {
+		defer os.Remove(tmp)
+	}
+	return d.named(err)
 }
 
 // fill makes a complete file under a temporary name.

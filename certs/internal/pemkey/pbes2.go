@@ -27,11 +27,31 @@ var (
 )
 
 const (
-	// iterations is for passphrases that people choose; a random one would need none.
+	// iterations is for passphrases that people may have chosen.
 	iterations = 600_000
+	// fewIterations is for 256 random bits, which nobody can search with any number of
+	// iterations or with none. It is what openssl writes.
+	fewIterations = 2048
 	// maxIterations bounds the time that a file can cost.
 	maxIterations = 2_000_000
 )
+
+// iterationsFor returns how often a passphrase is hashed. 64 hexadecimal digits, as
+// openssl rand -hex 32 writes them, are no words: 12 or more of the 16 digits stand in
+// them, but for one time in six million, which then costs time alone.
+func iterationsFor(passphrase []byte) int {
+	seen := map[byte]bool{}
+	for _, c := range passphrase {
+		if !('0' <= c && c <= '9' || 'a' <= c && c <= 'f') {
+			return iterations
+		}
+		seen[c] = true
+	}
+	if len(passphrase) < 64 || len(seen) < 12 {
+		return iterations
+	}
+	return fewIterations
+}
 
 type encryptedKey struct {
 	Algorithm pkix.AlgorithmIdentifier
@@ -134,7 +154,8 @@ func lock(der, passphrase []byte) ([]byte, error) {
 	var iv [aes.BlockSize]byte
 	_, _ = rand.Read(salt[:])
 	_, _ = rand.Read(iv[:])
-	key, err := pbkdf2.Key(sha256.New, string(passphrase), salt[:], iterations, 32)
+	times := iterationsFor(passphrase)
+	key, err := pbkdf2.Key(sha256.New, string(passphrase), salt[:], times, 32)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +171,7 @@ func lock(der, passphrase []byte) ([]byte, error) {
 	}
 	cipher.NewCBCEncrypter(block, iv[:]).CryptBlocks(data, data)
 	null := asn1.RawValue{Tag: asn1.TagNull}
-	kdf, err := asn1.Marshal(pbkdf2Parameters{Salt: salt[:], Iterations: iterations, PRF: pkix.AlgorithmIdentifier{Algorithm: oidSHA256, Parameters: null}})
+	kdf, err := asn1.Marshal(pbkdf2Parameters{Salt: salt[:], Iterations: times, PRF: pkix.AlgorithmIdentifier{Algorithm: oidSHA256, Parameters: null}})
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"encoding/pem"
 	"errors"
 	"os"
 	"os/exec"
@@ -43,6 +44,33 @@ func TestEncryptedKeyComesBackWithItsPassphraseOnly(t *testing.T) {
 	}
 	if _, err := pemkey.Parse(data, []byte("wrong")); err == nil || !strings.Contains(err.Error(), "passphrase is wrong") {
 		t.Errorf("with another passphrase: %v", err)
+	}
+}
+
+// Only what nobody can search is hashed a few times.
+func TestPassphraseIsStretchedUnlessItIs256RandomBits(t *testing.T) {
+	key := newKey(t)
+	few, many := []byte{0x02, 0x02, 0x08, 0x00}, []byte{0x02, 0x03, 0x09, 0x27, 0xc0} // INTEGER 2048, 600000
+	random := "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0"
+	for passphrase, want := range map[string][]byte{
+		random: few, random[:63]: many, "g" + random: many,
+		strings.Repeat("0123456789", 7): many, "correct horse battery staple, said the cafe of 1234567890 people there": many,
+	} {
+		data, err := pemkey.Marshal(key, []byte(passphrase))
+		if err != nil {
+			t.Fatal(err)
+		}
+		block, _ := pem.Decode(data)
+		if !bytes.Contains(block.Bytes[:120], want) {
+			t.Errorf("%s: iterations are not %x", passphrase, want)
+		}
+	}
+	data, err := pemkey.Marshal(key, []byte(random))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := pemkey.Parse(data, []byte(random)); err != nil || !key.Equal(got) {
+		t.Errorf("it does not come back: %v", err)
 	}
 }
 
