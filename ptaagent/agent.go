@@ -44,6 +44,8 @@ type Config struct {
 	// Machine is what is told about this host. Zero: its name, and the version of the
 	// agent whose messages are public.
 	Machine Machine
+	// Inspection looks for agents of the tenant that nobody here knows. Zero: off.
+	Inspection Inspection
 	// Concurrent bounds the requests that are under way at once, and as many wait.
 	// When more come, the oldest that waits is told that nobody could judge it.
 	// Default 512.
@@ -51,7 +53,7 @@ type Config struct {
 	// Delay waits as long as a refused bind takes; a request that cannot be decrypted
 	// must not be told by its speed. Default: no wait beyond Floor.
 	Delay func(ctx context.Context) error
-	// Floor is the pipeline's time of a refusal at least. Default 400 ms.
+	// Floor is the pipeline's time of a refusal at least; see [password.Schedule].
 	Floor time.Duration
 	// Logger, Registerer and Now have the usual defaults.
 	Logger     *slog.Logger
@@ -108,8 +110,8 @@ func New(cfg Config) (*Agent, error) {
 	if cfg.Concurrent <= 0 {
 		cfg.Concurrent = 512
 	}
-	if cfg.Floor <= 0 {
-		cfg.Floor = 400 * time.Millisecond
+	if cfg.Inspection.Every <= 0 {
+		cfg.Inspection.Every = 24 * time.Hour
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -140,6 +142,7 @@ func (a *Agent) Run(ctx context.Context) {
 	loops.Go(func() { a.heartbeat(ctx) })
 	loops.Go(func() { a.renewals(ctx) })
 	loops.Go(func() { a.watchClock(ctx) })
+	loops.Go(func() { a.inspections(ctx) })
 	<-ctx.Done()
 	a.mu.Lock()
 	a.closing = true

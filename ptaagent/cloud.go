@@ -15,19 +15,19 @@ type Cloud struct {
 	Service string
 	// Relay is the domain of relay namespaces and instances.
 	Relay string
-	// Login is the host of the token service.
-	Login string
+	// Login is the host of the token service, Graph that of Microsoft Graph.
+	Login, Graph string
 }
 
 // Global is the commercial cloud.
 func Global() Cloud {
-	return Cloud{Service: "msappproxy.net", Relay: "servicebus.windows.net", Login: "login.microsoftonline.com"}
+	return Cloud{Service: "msappproxy.net", Relay: "servicebus.windows.net", Login: "login.microsoftonline.com", Graph: "graph.microsoft.com"}
 }
 
 // USGov is the cloud for the government of the United States; that its hosts have
 // the same labels as the commercial ones is inferred.
 func USGov() Cloud {
-	return Cloud{Service: "msappproxy.us", Relay: "servicebus.usgovcloudapi.net", Login: "login.microsoftonline.us"}
+	return Cloud{Service: "msappproxy.us", Relay: "servicebus.usgovcloudapi.net", Login: "login.microsoftonline.us", Graph: "graph.microsoft.us"}
 }
 
 // ErrHost says that an answer or a signal names a host outside of the cloud.

@@ -1,8 +1,9 @@
 package ptaagent
 
 import (
+	"bytes"
+	"crypto"
 	"crypto/rsa"
-	"crypto/sha1"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -33,6 +34,19 @@ func (id *Identity) ours(list []entry) (entry, *credential) {
 	return entry{}, nil
 }
 
+// number is what all spellings of one ciphertext share: the number that is encrypted,
+// without the line breaks that Base64 may have and the zeros before it.
+func (e entry) number() string {
+	raw, err := base64.StdEncoding.Strict().DecodeString(e.Base64EncryptedData)
+	if err != nil {
+		return e.Base64EncryptedData // cannot be decrypted in any spelling
+	}
+	return string(bytes.TrimLeft(raw, "\x00"))
+}
+
+// oaep is how passwords are encrypted.
+var oaep = &rsa.OAEPOptions{Hash: crypto.SHA1}
+
 // decrypt returns the password of an entry: RSA-OAEP with SHA-1 (RFC 8017 §7.1)
 // around {"Password":"…"}.
 func decrypt(c *credential, e entry) (*authn.Password, error) {
@@ -43,13 +57,19 @@ func decrypt(c *credential, e entry) (*authn.Password, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: not Base64", errNoEntry)
 	}
-	plain, err := rsa.DecryptOAEP(sha1.New(), nil, c.key, raw, nil)
+	plain, err := c.key.Decrypt(nil, raw, oaep)
+	if errors.Is(err, ErrKeyAway) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoEntry, err)
 	}
 	defer clear(plain)
 	var content struct{ Password *secret }
 	if err := json.Unmarshal(plain, &content); err != nil || content.Password == nil {
+		if content.Password != nil {
+			clear(*content.Password)
+		}
 		return nil, fmt.Errorf("%w: not the JSON of a password", errNoEntry)
 	}
 	return authn.NewPassword(*content.Password), nil
@@ -61,9 +81,9 @@ type secret []byte
 var errEscape = errors.New("not a JSON string")
 
 // UnmarshalJSON implements [json.Unmarshaler]. What is not UTF-16 is refused rather
-// than replaced: two passwords must not become one.
+// than replaced: two passwords must not become one. Nor is there a second one.
 func (s *secret) UnmarshalJSON(b []byte) error {
-	if len(b) < 2 || b[0] != '"' {
+	if len(b) < 2 || b[0] != '"' || *s != nil {
 		return errEscape
 	}
 	b = b[1 : len(b)-1]

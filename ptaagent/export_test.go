@@ -23,3 +23,15 @@ func (a *Agent) SignalAction(action string) string {
 	}
 	return ""
 }
+
+// Due reports whether the certificate is to be renewed now.
+func (a *Agent) Due() bool { return a.due(a.plan.Load()) }
+
+// Holds reports whether the key of a certificate is still there.
+func (id *Identity) Holds(thumbprint string) bool { return id.find(thumbprint) != nil }
+
+// Tidy removes what is left of old certificates.
+func (id *Identity) Tidy(now time.Time) error { return id.tidy(now) }
+
+// ReadInventory reads the cloud's list of agents.
+var ReadInventory = readInventory

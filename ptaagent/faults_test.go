@@ -92,7 +92,7 @@ func TestP09_ARenewalLosesNoSignIn(t *testing.T) {
 		default:
 		}
 	}
-	again, err := ptaagent.LoadIdentity(h.dir, time.Now())
+	again, err := ptaagent.LoadIdentity(h.dir, nil, time.Now())
 	if err != nil || again.Thumbprint() != h.id.Thumbprint() {
 		t.Errorf("on disk: %v", err)
 	}

@@ -81,7 +81,7 @@ func (a *Agent) bootstrap(ctx context.Context, client *http.Client, s enroll.Sta
 	begun := time.Now()
 	plan, err := enroll.Bootstrap(ctx, client, s)
 	if err != nil {
-		return nil, 0, Explain(s.URL[len("https://"):], err)
+		return nil, 0, explainRefusal(s.URL[len("https://"):], a.cfg.Identity.NotAfter(), s.Now, err)
 	}
 	for _, e := range plan.Endpoints {
 		if err := a.cfg.Cloud.relayDomain(e.Namespace, e.Domain); err != nil {

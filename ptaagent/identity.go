@@ -1,14 +1,12 @@
 package ptaagent
 
 import (
-	"crypto"
-	"crypto/rsa"
+	"context"
 	"crypto/sha1"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,7 +25,8 @@ var ErrNoIdentity = errors.New("no agent is registered here: run sallyport pta r
 
 // credential is one certificate with its key.
 type credential struct {
-	key        *rsa.PrivateKey
+	key        Key
+	ref        string // of the key in a store, empty where it is in the file
 	cert       *x509.Certificate
 	thumbprint string // SHA-1, upper-case hex, as key ids have it
 }
@@ -35,7 +34,8 @@ type credential struct {
 // Identity is the agent's keys and certificates in a directory of their own. It is
 // safe for concurrent use.
 type Identity struct {
-	dir string
+	dir  string
+	keys KeyStore // nil: files
 
 	mu            sync.Mutex
 	tenant, agent string
@@ -50,11 +50,15 @@ type manifest struct {
 	Current string `json:"current"`
 }
 
-const manifestName = "agent.json"
+const (
+	manifestName = "agent.json"
+	temporary    = ".new-*"
+)
 
 // LoadIdentity reads the directory of a registered agent; [ErrNoIdentity] where there
-// is none. Files that others can read are refused.
-func LoadIdentity(dir string, now time.Time) (*Identity, error) {
+// is none. Files that others can read are refused. Private keys are in keys, or in the
+// directory where it is nil.
+func LoadIdentity(dir string, keys KeyStore, now time.Time) (*Identity, error) {
 	raw, err := readPrivate(filepath.Join(dir, manifestName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNoIdentity
@@ -66,15 +70,20 @@ func LoadIdentity(dir string, now time.Time) (*Identity, error) {
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return nil, fmt.Errorf("%s: %w", manifestName, err)
 	}
-	id := &Identity{dir: dir, tenant: m.Tenant, agent: m.Agent, all: map[string]*credential{}}
+	id := &Identity{dir: dir, keys: keys, tenant: m.Tenant, agent: m.Agent, all: map[string]*credential{}}
 	names, err := filepath.Glob(filepath.Join(dir, "agent-*.pem"))
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range names {
-		c, err := readCredential(name)
+		c, err := readCredential(name, keys)
 		if err != nil {
 			return nil, err
+		}
+		// That a certificate has expired is no reason not to run: status says so.
+		if agent, err := check(c.key, c.cert, m.Tenant, c.cert.NotAfter); err != nil || agent != m.Agent {
+			return nil, fmt.Errorf("%s: it is not a certificate of agent %.40q of tenant %.40q, as %s has it: put back the files of one agent, or empty the directory and register again",
+				name, m.Agent, m.Tenant, manifestName)
 		}
 		if now.After(c.cert.NotAfter) && c.thumbprint != m.Current {
 			continue // nothing is encrypted to it any more
@@ -88,8 +97,8 @@ func LoadIdentity(dir string, now time.Time) (*Identity, error) {
 }
 
 // newIdentity stores the first certificate of an agent.
-func newIdentity(dir, tenant, agent string, c *credential) (*Identity, error) {
-	id := &Identity{dir: dir, tenant: tenant, agent: agent, all: map[string]*credential{}}
+func newIdentity(dir string, keys KeyStore, tenant, agent string, c *credential) (*Identity, error) {
+	id := &Identity{dir: dir, keys: keys, tenant: tenant, agent: agent, all: map[string]*credential{}}
 	if err := id.add(c); err != nil {
 		return nil, err
 	}
@@ -122,14 +131,11 @@ func (id *Identity) find(thumbprint string) *credential {
 
 // add stores a credential durably; from then on it decrypts.
 func (id *Identity) add(c *credential) error {
-	der, err := x509.MarshalPKCS8PrivateKey(c.key)
+	text, err := c.encode()
 	if err != nil {
 		return err
 	}
-	text := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.cert.Raw})...)
 	defer clear(text)
-	defer clear(der)
 	if err := writePrivate(id.dir, "agent-"+c.thumbprint+".pem", text); err != nil {
 		return err
 	}
@@ -154,47 +160,63 @@ func (id *Identity) promote(c *credential) error {
 	return nil
 }
 
+// pending returns the certificate that was issued last and is not in force yet, nil
+// when the one in force is the last.
+func (id *Identity) pending() *credential {
+	id.mu.Lock()
+	defer id.mu.Unlock()
+	last := id.current
+	for _, c := range id.all {
+		if c.cert.NotBefore.After(last.cert.NotBefore) {
+			last = c
+		}
+	}
+	if last == id.current {
+		return nil
+	}
+	return last
+}
+
+// tidy removes the keys of certificates that have expired, and files that somebody
+// died over.
+func (id *Identity) tidy(now time.Time) error {
+	id.mu.Lock()
+	defer id.mu.Unlock()
+	names, err := filepath.Glob(filepath.Join(id.dir, temporary))
+	for print, c := range id.all {
+		if c != id.current && now.After(c.cert.NotAfter) {
+			delete(id.all, print)
+			if c.ref != "" && id.keys != nil {
+				err = errors.Join(err, id.keys.Destroy(context.Background(), c.ref))
+			}
+		}
+	}
+	files, globErr := filepath.Glob(filepath.Join(id.dir, "agent-*.pem"))
+	for _, name := range files {
+		if id.all[strings.TrimSuffix(strings.TrimPrefix(filepath.Base(name), "agent-"), ".pem")] == nil {
+			names = append(names, name)
+		}
+	}
+	err = errors.Join(err, globErr)
+	for _, name := range names {
+		err = errors.Join(err, os.Remove(name))
+	}
+	return err
+}
+
 // tls returns the certificate for a handshake.
 func (c *credential) tls() *tls.Certificate {
 	return &tls.Certificate{Certificate: [][]byte{c.cert.Raw}, PrivateKey: c.key, Leaf: c.cert}
 }
 
-func newCredential(key *rsa.PrivateKey, cert *x509.Certificate) *credential {
+func newCredential(key Key, ref string, cert *x509.Certificate) *credential {
 	sum := sha1.Sum(cert.Raw) // the name that the cloud gives it
-	return &credential{key, cert, strings.ToUpper(hex.EncodeToString(sum[:]))}
-}
-
-func readCredential(path string) (*credential, error) {
-	text, err := readPrivate(path)
-	if err != nil {
-		return nil, err
-	}
-	defer clear(text)
-	var key *rsa.PrivateKey
-	var cert *x509.Certificate
-	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-		switch block.Type {
-		case "PRIVATE KEY":
-			var k crypto.PrivateKey
-			if k, err = x509.ParsePKCS8PrivateKey(block.Bytes); err == nil {
-				key, _ = k.(*rsa.PrivateKey)
-			}
-		case "CERTIFICATE":
-			cert, err = x509.ParseCertificate(block.Bytes)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-	}
-	if key == nil || cert == nil || !key.PublicKey.Equal(cert.PublicKey) {
-		return nil, fmt.Errorf("%s does not hold one RSA key and its certificate", path)
-	}
-	return newCredential(key, cert), nil
+	return &credential{key, ref, cert, strings.ToUpper(hex.EncodeToString(sum[:]))}
 }
 
 // check judges an issued certificate and returns the agent's id.
-func check(key *rsa.PrivateKey, cert *x509.Certificate, tenant string, now time.Time) (string, error) {
-	return enroll.CheckCertificate(cert, &key.PublicKey, tenant, now)
+func check(key Key, cert *x509.Certificate, tenant string, now time.Time) (string, error) {
+	return enroll.CheckCertificate(cert, key.Public(), tenant, now)
 }
 
 // readPrivate reads a file that only its owner may read; the opened file is judged.
@@ -214,12 +236,31 @@ func readPrivate(path string) ([]byte, error) {
 	if info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("%s can be read by others (mode %04o): run chmod 0600 %s", path, info.Mode().Perm(), path)
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && os.Geteuid() != 0 && int(st.Uid) != os.Geteuid() {
 		return nil, fmt.Errorf("%s belongs to user %d: run chown %d %s", path, st.Uid, os.Geteuid(), path)
 	}
 	buf := make([]byte, info.Size())
 	n, err := f.Read(buf)
 	return buf[:max(n, 0)], err
+}
+
+// ownedByAnother says whose the directory, or what it is to be made in, is, where root
+// would store what that user could not read.
+func ownedByAnother(dir string) error {
+	for ; os.Geteuid() == 0; dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
+		if errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 {
+			return fmt.Errorf("%s belongs to user %d, who could not read what root stores there: run this as the service's user", dir, st.Uid)
+		}
+		return nil
+	}
+	return nil
 }
 
 // writePrivate writes a file as a whole, durably, in a directory that nobody else
@@ -235,7 +276,7 @@ func writePrivate(dir, name string, data []byte) (err error) {
 	if info.Mode().Perm()&0o077 != 0 {
 		return fmt.Errorf("directory %s can be entered by others (mode %04o): run chmod 0700 %s", dir, info.Mode().Perm(), dir)
 	}
-	f, err := os.CreateTemp(dir, ".new-*") // mode 0600
+	f, err := os.CreateTemp(dir, temporary) // mode 0600
 	if err != nil {
 		return err
 	}

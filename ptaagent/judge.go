@@ -8,6 +8,7 @@ import (
 
 	"sallyport/authn"
 	"sallyport/authn/audit"
+	"sallyport/authn/password"
 )
 
 var (
@@ -55,7 +56,7 @@ func (a *Agent) accept(ctx context.Context, r *request, received time.Time) {
 		return
 	}
 	mine, c := a.cfg.Identity.ours(r.entries)
-	if !a.seen.first("request "+r.transaction+" "+r.id, received) || (c != nil && !a.seen.first(mine.Base64EncryptedData, received)) {
+	if !a.seen.first("request "+r.transaction+" "+r.id, received) || (c != nil && !a.seen.first(mine.number(), received)) {
 		a.refuse(ctx, "pta_repeated", r.transaction, errRepeated)
 		return
 	}
@@ -112,6 +113,10 @@ func (a *Agent) judge(ctx context.Context, r *request, mine entry, c *credential
 		pw.Wipe()
 		err, reason = errSuffix, "pta_foreign_user"
 	}
+	if errors.Is(err, ErrKeyAway) {
+		a.refuse(ctx, "pta_key_away", r.transaction, err)
+		return authn.Result{Reason: authn.Unavailable, Cause: err}
+	}
 	if err != nil {
 		a.refuse(ctx, reason, r.transaction, err)
 		a.refusalTime(ctx, time.Now())
@@ -126,17 +131,7 @@ func (a *Agent) refusalTime(ctx context.Context, start time.Time) {
 	if a.cfg.Delay != nil {
 		_ = a.cfg.Delay(ctx) // ended: the wait below ends too
 	}
-	const step = 50 * time.Millisecond
-	until := a.cfg.Floor
-	if over := time.Since(start) - a.cfg.Floor; over > 0 {
-		until += (over + step - 1) / step * step
-	}
-	t := time.NewTimer(time.Until(start.Add(until)))
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
+	password.Schedule{Floor: a.cfg.Floor}.Wait(ctx, start)
 }
 
 // suffix reports whether a user's suffix is configured.
@@ -150,14 +145,27 @@ func (a *Agent) suffix(upn string) bool {
 	return false
 }
 
-// finish counts, logs and remembers a request that was answered.
+// finish counts, logs and remembers a request that was answered. A verdict that the
+// cloud did not take is recorded besides: the person saw another end than the trail has.
 func (a *Agent) finish(step Request, reason authn.Reason, err error) {
 	a.metrics.finished(step, reason, err)
 	level := a.cfg.Logger.Info
 	if err != nil {
 		level = a.cfg.Logger.Warn
+		e := &audit.Event{
+			Time: a.cfg.Now(), Code: audit.VerdictLost, Protocol: "pta", CorrelationID: step.CorrelationID, UPN: step.User, Reason: step.Reason, Detail: err.Error(),
+		}
+		if err := a.cfg.Audit.Record(context.WithoutCancel(a.run), e); err != nil {
+			a.cfg.Logger.Error("pta: a verdict that was not taken was not recorded", "correlation_id", step.CorrelationID, "error", err)
+		}
 	}
-	level("pta: request", "correlation_id", step.CorrelationID, "reason", step.Reason, "result", step.Number, "waited", step.Waited,
-		"decrypted", step.Decrypted, "judged", step.Judged, "posted", step.Posted, "took", step.Took, "error", step.Error)
+	attributes := []any{
+		"correlation_id", step.CorrelationID, "reason", step.Reason, "result", step.Number, "waited", step.Waited,
+		"decrypted", step.Decrypted, "judged", step.Judged, "posted", step.Posted, "took", step.Took,
+	}
+	if err != nil {
+		attributes = append(attributes, "error", step.Error)
+	}
+	level("pta: request", attributes...)
 	a.remember(step)
 }

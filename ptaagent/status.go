@@ -50,11 +50,18 @@ type Status struct {
 	// CloudState and CloudMessage are what the cloud last told.
 	CloudState, CloudMessage string
 	Links                    []Link
-	// Recent are the last requests, the newest first.
+	// Inspected is when the tenant's agents were compared last, Strange those that
+	// should not be there.
+	Inspected      time.Time
+	InventoryError string
+	Strange        []Strange
+	// Recent are the last requests, at most 10,000, the newest first.
 	Recent []Request
+
+	uninspected bool // for two periods
 }
 
-const recentSize = 1000
+const recentSize = 10_000
 
 func (a *Agent) remember(r Request) {
 	a.mu.Lock()
@@ -69,6 +76,28 @@ func (a *Agent) remember(r Request) {
 
 // Status returns how the agent is.
 func (a *Agent) Status() Status {
+	s := a.state()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s.Recent = append(slices.Clone(a.recent[a.next:]), a.recent[:a.next]...)
+	slices.Reverse(s.Recent)
+	return s
+}
+
+// Listening returns how many signalling links stand.
+func (a *Agent) Listening() int { return listeningOf(a.state().Links) }
+
+func listeningOf(links []Link) (up int) {
+	for _, l := range links {
+		if l.Listening {
+			up++
+		}
+	}
+	return up
+}
+
+// state is Status without requests.
+func (a *Agent) state() Status {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := a.status
@@ -77,19 +106,14 @@ func (a *Agent) Status() Status {
 		s.Links = append(s.Links, l.Status())
 	}
 	slices.SortFunc(s.Links, func(x, y Link) int { return strings.Compare(x.Endpoint, y.Endpoint) })
-	s.Recent = append(slices.Clone(a.recent[a.next:]), a.recent[:a.next]...)
-	slices.Reverse(s.Recent)
 	return s
 }
 
 // Trouble says what an administrator should look at, nil when nothing.
 func (a *Agent) Trouble() error {
-	s := a.Status()
-	up := 0
-	for _, l := range s.Links {
-		if l.Listening {
-			up++
-		}
+	s := a.state()
+	if len(s.Strange) > 0 {
+		return errors.New("the tenant has an agent that should not be there: " + s.Strange[0].String())
 	}
 	switch left := s.NotAfter.Sub(a.cfg.Now()); {
 	case left <= 0:
@@ -98,10 +122,12 @@ func (a *Agent) Trouble() error {
 		return errors.New(s.BootstrapError)
 	case s.Bootstrapped.IsZero():
 		return errors.New("no bootstrap has worked yet")
-	case up == 0:
+	case listeningOf(s.Links) == 0:
 		return errors.New("no signalling link stands, the cloud cannot reach this agent")
 	case s.RenewError != "":
 		return errors.New("the certificate was not renewed: " + s.RenewError)
+	case s.uninspected:
+		return errors.New("the tenant's agents have not been compared for long: " + s.InventoryError)
 	case s.CloudState != "" && s.CloudState != "Ok":
 		return errors.New("the cloud says " + s.CloudState + ": " + s.CloudMessage)
 	}
@@ -142,6 +168,7 @@ func (a *Agent) bootstrapFailed(ctx context.Context, err error, failures int) {
 type metrics struct {
 	results    []prometheus.Counter // by reason
 	errors     prometheus.Counter
+	strange    prometheus.Gauge
 	refused    map[string]prometheus.Counter
 	bootstraps map[string]prometheus.Counter
 	steps      [5]prometheus.Observer // wait, decrypt, judge, post, all
@@ -149,7 +176,7 @@ type metrics struct {
 
 // refusals is the closed set of the metric's label.
 var refusals = [...]string{
-	"pta_malformed", "pta_protocol", "pta_foreign_tenant", "pta_foreign_host", "pta_foreign_user", "pta_repeated", "pta_overload", "pta_undecryptable",
+	"pta_malformed", "pta_protocol", "pta_foreign_tenant", "pta_foreign_host", "pta_foreign_user", "pta_repeated", "pta_overload", "pta_undecryptable", "pta_key_away",
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -170,6 +197,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		errors: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "sallyport_pta_errors_total", Help: "Requests whose verdict the cloud did not get.",
 		}),
+		strange: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "sallyport_pta_strange_agents", Help: "Agents of the tenant that should not be there, where the settings have them compared.",
+		}),
 		refused: map[string]prometheus.Counter{}, bootstraps: map[string]prometheus.Counter{},
 	}
 	for _, reason := range authn.Reasons() {
@@ -185,7 +215,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		m.steps[i] = steps.WithLabelValues(step)
 	}
 	if r != nil {
-		r.MustRegister(results, refused, bootstraps, steps, m.errors)
+		r.MustRegister(results, refused, bootstraps, steps, m.errors, m.strange)
 	}
 	return m
 }

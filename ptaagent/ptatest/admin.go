@@ -64,7 +64,11 @@ func (c *Cloud) inventory(w http.ResponseWriter, r *http.Request, gateway bool) 
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
-	if err := c.allowed("inventory", token); err != nil {
+	allowed := c.allowed
+	if !gateway {
+		allowed = c.mayRead
+	}
+	if err := allowed("inventory", token); err != nil {
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}

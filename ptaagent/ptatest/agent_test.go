@@ -132,17 +132,25 @@ func (a *handAgent) post(u, body string) (int, string) {
 	return resp.StatusCode, string(b)
 }
 
-// agentKey is the key of all agents of these tests: RSA keys take long to make, and
-// agents are told apart by their certificates.
-var agentKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+// The keys of these tests: RSA keys take long to make, and agents are told apart by
+// their certificates.
+var (
+	agentKey = sync.OnceValue(newKey) // of all agents
+	otherKey = sync.OnceValue(newKey) // of renewed certificates
+)
+
+func newKey() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+}
 
 // register gets a certificate.
 func (a *handAgent) register() {
 	a.t.Helper()
-	var err error
-	if a.key, err = agentKey(); err != nil {
-		a.t.Fatal(err)
-	}
+	a.key = agentKey()
 	_, body := a.post("https://"+a.cloud.Tenant+".registration.msappproxy.net/register/RegisterConnector", registration(a.cloud.Tenant, a.cloud.AdminToken(), csrFor(a.t, a.key)))
 	a.take(body)
 }
@@ -630,15 +638,6 @@ func (a *handAgent) raw() []byte {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.heard
-}
-
-func testKey(t *testing.T) *rsa.PrivateKey {
-	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
 }
 
 func s256(verifier string) string {

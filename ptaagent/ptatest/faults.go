@@ -60,6 +60,9 @@ type Faults struct {
 	ReturnHost string
 	// Repeats is how often the same signal, transaction included, is sent again.
 	Repeats int
+	// Respelled gives each of these a new RequestId and writes its ciphertexts with
+	// line breaks: the password comes again, and nothing else is the same.
+	Respelled bool
 	// JSON replaces the document on the front-end WebSocket.
 	JSON []byte
 

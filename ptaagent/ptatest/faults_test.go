@@ -233,7 +233,7 @@ func TestIssuedCertificatesCarryTheFlawThatWasAskedFor(t *testing.T) {
 	} {
 		a := &handAgent{t: t, cloud: cloud}
 		cloud.SetFaults(ptatest.Faults{Register: flaw})
-		a.key = testKey(t)
+		a.key = otherKey()
 		_, body := a.post("https://"+cloud.Tenant+".registration.msappproxy.net/register/RegisterConnector", registration(cloud.Tenant, cloud.AdminToken(), csrFor(t, a.key)))
 		if flaw == ptatest.IssueRefused || flaw == ptatest.IssueGarbage {
 			if strings.Contains(body, "<IsSuccessful>true") {
@@ -260,7 +260,7 @@ func TestRenewalGivesANewCertificateAndAGracePeriod(t *testing.T) {
 	a := &handAgent{t: t, cloud: cloud}
 	a.register()
 	old, oldKey := a.cert, a.key
-	a.key = testKey(t)
+	a.key = otherKey()
 	request := func() string { return renewal(csrFor(t, a.key)) }
 	u := "https://his-eur1-weur1.renewtrust.msappproxy.net/renewTrust/RenewTrustCertificate"
 	post := func(body string) (int, string) {

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -21,6 +22,7 @@ import (
 type waiting struct {
 	signal *signal
 	faults Faults
+	sent   atomic.Int32  // signals of this transaction, each to another agent or link
 	acked  chan struct{} // closed when the signal was acknowledged
 	agent  string        // who acknowledged; set before acked is closed
 	result chan outcome
@@ -149,7 +151,10 @@ func (c *Cloud) frontSocket(w http.ResponseWriter, r *http.Request) {
 	}()
 	c.diary.add(Record{Kind: Socket, Agent: id, Transaction: t.signal.transaction})
 	if err := c.converse(ws, t); err != nil {
-		t.settle(outcome{err: err})
+		// An agent that died before it acknowledged may have been replaced by another.
+		if b := (*broken)(nil); errors.As(err, &b) {
+			t.settle(outcome{err: err})
+		}
 		_ = ws.Close(websocket.StatusPolicyViolation, "see the records")
 		return
 	}
@@ -161,8 +166,12 @@ func (c *Cloud) converse(ws *websocket.Conn, t *waiting) error {
 	const part = "front end"
 	ctx, cancel := context.WithTimeout(c.ctx, c.policy.AckWithin)
 	_, message, err := ws.Read(ctx)
+	silent := ctx.Err() != nil
 	cancel()
-	if err != nil {
+	switch {
+	case err != nil && !silent && websocket.CloseStatus(err) == -1:
+		return errGone
+	case err != nil:
 		return c.diary.refuse(part, "no first message on the WebSocket: %v (10.1)", err)
 	}
 	if want := `{"ConnectionId":"` + t.signal.connection + `","MessageType":0}`; string(message) != want {
@@ -229,7 +238,13 @@ func (c *Cloud) frontResult(w http.ResponseWriter, r *http.Request) {
 		refuse(http.StatusConflict, "result before the acknowledgement of the signal (9)")
 		return
 	}
-	if id != t.agent {
+	switch {
+	case id != t.agent && t.sent.Load() > 1:
+		// Its acknowledgement was lost with its connection, so that another agent got the
+		// request too: what that one says counts.
+		w.WriteHeader(http.StatusConflict)
+		return
+	case id != t.agent:
 		refuse(http.StatusForbidden, "result of agent %s for a request that agent %s acknowledged (13)", id, t.agent)
 		return
 	}

@@ -155,6 +155,7 @@ func (c *Cloud) over(ctx context.Context, l *link, s SignIn, t *waiting) (time.D
 	began := time.Now()
 	name := l.endpoint.Name()
 	c.diary.add(Record{Kind: Signalled, Endpoint: name, Transaction: t.signal.transaction, Detail: string(t.signal.mode)})
+	t.sent.Add(1)
 	id, err := r.call(ctx, t.signal, t.faults)
 	if err != nil {
 		return 0, err
@@ -165,8 +166,12 @@ func (c *Cloud) over(ctx context.Context, l *link, s SignIn, t *waiting) (time.D
 	}
 	c.diary.add(Record{Kind: Acknowledged, Agent: id, Endpoint: name, Transaction: t.signal.transaction})
 	if t.signal.mode == Direct {
+		again := t.signal
 		for range t.faults.Repeats {
-			if _, err := r.call(ctx, t.signal, Faults{}); err != nil {
+			if t.faults.Respelled {
+				again = again.respelled()
+			}
+			if _, err := r.call(ctx, again, Faults{}); err != nil {
 				return 0, err
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -26,6 +27,17 @@ type signal struct {
 
 // entry is the password for one certificate (11).
 type entry struct{ data, key string }
+
+// respelled is the signal under another request id, with one more line break behind
+// each of its ciphertexts.
+func (s *signal) respelled() *signal {
+	again := *s
+	again.request, again.entries = newGUID(), slices.Clone(s.entries)
+	for i := range again.entries {
+		again.entries[i].data += "\n"
+	}
+	return &again
+}
 
 // write writes the body of the SOAP message (9).
 func (s *signal) write(w *binxml.Writer) {

@@ -37,12 +37,10 @@ func refusedWith(t *testing.T, c *ptatest.Cloud, n int, part string) int {
 }
 
 func TestRegistrationRefusesEveryFlaw(t *testing.T) {
+	t.Parallel()
 	cloud := startCloud(t, ptatest.Config{})
 	a := &handAgent{t: t, cloud: cloud}
-	key, err := agentKey()
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := agentKey()
 	csr, token := csrFor(t, key), cloud.AdminToken()
 	good := registration(cloud.Tenant, token, csr)
 	plain, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
@@ -100,6 +98,7 @@ func TestRegistrationRefusesEveryFlaw(t *testing.T) {
 }
 
 func TestBootstrapRefusesEveryFlaw(t *testing.T) {
+	t.Parallel()
 	cloud := startCloud(t, ptatest.Config{})
 	a := &handAgent{t: t, cloud: cloud}
 	a.register()
@@ -145,6 +144,7 @@ func TestBootstrapRefusesEveryFlaw(t *testing.T) {
 }
 
 func TestBootstrapAnswerTellsTheSettings(t *testing.T) {
+	t.Parallel()
 	cloud := startCloud(t, ptatest.Config{Namespaces: 3, Settings: func(s *ptatest.Settings) {
 		s.Heartbeat, s.RetryStrategy, s.ServiceMessage = 2*time.Minute, true, "a < b"
 		s.Endpoints[0].Unavailable = true
@@ -173,6 +173,7 @@ func TestBootstrapAnswerTellsTheSettings(t *testing.T) {
 }
 
 func TestOnlyTheCloudsHostsAreReachable(t *testing.T) {
+	t.Parallel()
 	cloud := startCloud(t, ptatest.Config{})
 	for _, addr := range []string{"evil.test:443", "x.msappproxy.net.evil.test:443", "127.0.0.1:443", cloud.Tenant + ".bootstrap.msappproxy.net:80", "login.microsoftonline.com:8443"} {
 		if conn, err := cloud.DialContext(t.Context(), "tcp", addr); err == nil {
@@ -186,6 +187,7 @@ func TestOnlyTheCloudsHostsAreReachable(t *testing.T) {
 }
 
 func TestProxyAsksForCredentialsAndLeadsToTheCloudOnly(t *testing.T) {
+	t.Parallel()
 	cloud := startCloud(t, ptatest.Config{ProxyUser: "svc", ProxyPassword: "p@ss"})
 	try := func(proxy, target string) (int, error) {
 		tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: cloud.Roots()}}
@@ -224,6 +226,7 @@ func rawLink(t *testing.T, a *handAgent) *websocket.Conn {
 }
 
 func TestLinkRefusesWhatIsNotOneFrameInOneMessage(t *testing.T) {
+	t.Parallel()
 	cloud := startCloud(t, ptatest.Config{})
 	a := &handAgent{t: t, cloud: cloud}
 	a.register()
@@ -271,6 +274,7 @@ func TestLinkRefusesWhatIsNotOneFrameInOneMessage(t *testing.T) {
 }
 
 func TestAttachRefusesEveryFlaw(t *testing.T) {
+	t.Parallel()
 	cloud := startCloud(t, ptatest.Config{})
 	a := &handAgent{t: t, cloud: cloud}
 	a.register()
@@ -415,6 +419,7 @@ func TestSessionRefusesEveryFlaw(t *testing.T) {
 }
 
 func TestFrontEndRefusesEveryFlaw(t *testing.T) {
+	t.Parallel()
 	cloud := startCloud(t, ptatest.Config{})
 	a := startAgent(t, cloud, passwords)
 	n := 0
@@ -464,6 +469,7 @@ func TestFrontEndRefusesEveryFlaw(t *testing.T) {
 }
 
 func TestResultOfAnotherAgentIsRefused(t *testing.T) {
+	t.Parallel()
 	cloud := startCloud(t, ptatest.Config{Namespaces: 1})
 	a := startAgent(t, cloud, passwords)
 	thief := &handAgent{t: t, cloud: cloud}

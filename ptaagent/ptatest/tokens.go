@@ -26,6 +26,7 @@ const (
 type grant struct {
 	tenant string
 	admin  bool
+	graph  bool // for Microsoft Graph
 	until  time.Time
 }
 
@@ -39,11 +40,22 @@ type code struct {
 // the tenant gets it; good for an hour.
 func (c *Cloud) AdminToken() string { return c.Token(c.Tenant, true) }
 
-// Token is an access token of any tenant, of an administrator or a plain user.
+// GraphToken is an access token for Microsoft Graph of a person who may read the
+// tenant's agents; good for an hour.
+func (c *Cloud) GraphToken() string {
+	return c.issueToken("https://"+graphHost, grant{tenant: c.Tenant, graph: true})
+}
+
+// Token is an access token for the registration, of any tenant, of an administrator
+// or a plain user.
 func (c *Cloud) Token(tenant string, admin bool) string {
-	now := c.now()
+	return c.issueToken(resource, grant{tenant: tenant, admin: admin})
+}
+
+func (c *Cloud) issueToken(audience string, g grant) string {
+	now, tenant := c.now(), g.tenant
 	payload, _ := json.Marshal(map[string]any{
-		"aud": resource, "iss": "https://sts.windows.net/" + tenant + "/", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
+		"aud": audience, "iss": "https://sts.windows.net/" + tenant + "/", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
 		"appid": clientID, "scp": "user_impersonation", "tid": tenant, "upn": "admin@contoso.test", "ver": "1.0",
 	})
 	sig := make([]byte, 32)
@@ -52,7 +64,8 @@ func (c *Cloud) Token(tenant string, admin bool) string {
 	t := enc([]byte(`{"typ":"JWT","alg":"RS256"}`)) + "." + enc(payload) + "." + enc(sig)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.tokens[t] = grant{tenant: tenant, admin: admin, until: now.Add(time.Hour)}
+	g.until = now.Add(time.Hour)
+	c.tokens[t] = g
 	return t
 }
 
@@ -70,6 +83,17 @@ func (c *Cloud) allowed(part, token string) error {
 		return c.diary.refuse(part, "the access token's user is no Hybrid Identity Administrator (3.1)")
 	case !c.now().Before(g.until):
 		return c.diary.refuse(part, "access token expired at %s (3.1)", g.until.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// mayRead judges an access token for Microsoft Graph.
+func (c *Cloud) mayRead(part, token string) error {
+	c.mu.Lock()
+	g := c.tokens[token]
+	c.mu.Unlock()
+	if !g.graph || g.tenant != c.Tenant || !c.now().Before(g.until) {
+		return c.diary.refuse(part, "unknown or expired access token for Microsoft Graph (4)")
 	}
 	return nil
 }

@@ -247,6 +247,17 @@ func TestP08_BoundsOfADocumentHold(t *testing.T) {
 	if !errors.Is(err, binxml.ErrTable) {
 		t.Errorf("a session's table grows without end: %v", err)
 	}
+	// Few strings, each of them long.
+	long := append([]byte("\x82\x08\x80\x08"), strings.Repeat("x", 1024)...)
+	table = binxml.Table{}
+	for i := range 65 {
+		if _, err = table.Read(long); (err == nil) != (i < 64) {
+			t.Fatalf("string %d of a KiB: %v", i+1, err)
+		}
+	}
+	if !errors.Is(err, binxml.ErrTable) {
+		t.Errorf("beyond 64 KiB: %v", err)
+	}
 }
 
 // FuzzDecode asserts that a document which is read keeps within the bounds, and

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strconv"
 	"strings"
 
 	"sallyport/ptaagent/internal/binxml"
@@ -83,10 +82,4 @@ func Within(host, domain string) bool {
 		}
 	}
 	return true
-}
-
-// Port reports whether s is a decimal port number.
-func Port(s string) bool {
-	n, err := strconv.ParseUint(s, 10, 16)
-	return err == nil && n > 0
 }
