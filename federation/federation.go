@@ -1,6 +1,7 @@
 package federation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -23,11 +24,14 @@ const (
 
 // RelyingParty is one registered party. It is read-only after load.
 type RelyingParty struct {
-	// Key is a short stable name for metrics and logs (closed set), for example
-	// "microsoft365".
+	// Key is a short stable name for logs, for example "microsoft365". In metrics it is
+	// Label.
 	Key string
 	// Name is shown to people in plain text, for example "Microsoft 365".
 	Name string
+	// Names are names for people by language (two letters, lower case) that take the
+	// place of Name, see [RelyingParty.NameIn]. Nil: there are none.
+	Names map[string]string
 	// Identifiers are the exact strings (wtrealm, entityID) that name the party;
 	// the first is the default.
 	Identifiers []string
@@ -45,8 +49,28 @@ type RelyingParty struct {
 	// FormActions are the origins that the hand-over page's CSP names; empty
 	// means the scheme source https: (see ui.md section 7).
 	FormActions []string
+	// FrameOrigins are the https origins whose pages may frame the page that posts an
+	// answer to the party; empty means nobody's.
+	FrameOrigins []string
 	// Rules is the key of the party's claim rules; empty means Key.
 	Rules string
+	// OwnNames says that the rules take the name identifier from an attribute that was
+	// chosen for the party, whose value then also is what the party gets as an e-mail
+	// address or a persistent identifier.
+	OwnNames bool
+}
+
+// Label names the party in metrics. It is from a closed set: parties that came by
+// requests share the name of their rules.
+func (rp *RelyingParty) Label() string { return cmp.Or(rp.Rules, rp.Key) }
+
+// NameIn returns the party's name for people who read a language, given by its two
+// letters.
+func (rp *RelyingParty) NameIn(language string) string {
+	if name := rp.Names[language]; name != "" {
+		return name
+	}
+	return rp.Name
 }
 
 // SignInRequest is one protocol request in one shape. It is made by a protocol
@@ -136,6 +160,24 @@ var ErrUsed = errors.New("federation: the request was answered before")
 // [*Error] where the person can be told more than "our side".
 type Responder interface {
 	Respond(ctx context.Context, req *SignInRequest, sub *Subject) (*Answer, error)
+}
+
+// Namer is a [Responder] whose parties may know a person by more than one name.
+type Namer interface {
+	// NameOf returns what a session keeps beside the party of a request, so that a later
+	// sign-out finds the name that the answer will have: no space, and empty for the
+	// usual one.
+	NameOf(req *SignInRequest) string
+}
+
+// Ledger is a [Responder] that answers each request of a name once, so that a request
+// which comes again, in whatever browser, is refused before anybody types a password.
+type Ledger interface {
+	// Named reports whether the request has a name and Respond answers it once.
+	Named(req *SignInRequest) bool
+	// Answered returns an error that wraps [ErrUsed] when a named request was answered
+	// before, and nil when it was not or nobody can say: Respond decides.
+	Answered(ctx context.Context, req *SignInRequest) error
 }
 
 // Problem is a key of the error catalogue (ui.md section 5): the public half of

@@ -10,9 +10,12 @@ type SignOut struct {
 	// ReplyTo is a registered address to go on to afterwards, empty for none. It
 	// comes from the registry, never from a request.
 	ReplyTo string
-	// Ended are the names of parties that confirmed the sign-out, Unknown those of
-	// parties that did not, or cannot be told.
-	Ended, Unknown []string
+	// Onward is an answer to Party that the browser posts afterwards, in place of
+	// ReplyTo; nil for none.
+	Onward *Answer
+	// Ended are the parties that confirmed the sign-out, Unknown those that did not, or
+	// cannot be told.
+	Ended, Unknown []*RelyingParty
 	// CorrelationID is client-request-id when it has the form of a GUID.
 	CorrelationID string
 	// Quiet ends the session and its cookies and writes no body: the caller

@@ -21,8 +21,7 @@ const expiryNotice = 14 * 24 * time.Hour
 // backdate is how far NotBefore lies before IssueInstant.
 const backdate = 30 * time.Second
 
-// Anchors finds objects that share a source anchor. It is safe for concurrent use
-// and may answer from a cache of at most 15 minutes.
+// Anchors finds objects that share a source anchor. It is safe for concurrent use.
 type Anchors interface {
 	// Sharing returns the DNs of the other enabled objects with these anchor bytes,
 	// in any of the configured domains, none when acc is the only one. An error
@@ -261,17 +260,18 @@ func (e *Engine) other(ctx context.Context, a *token.Assertion, rp *federation.R
 			return err
 		}
 	}
-	if err := upn(acc); err != nil {
+	a.Issuer = e.cfg.Issuer
+	var err error
+	if a.NameID, err = r.nameID(); err != nil {
 		return err
 	}
-	a.Issuer, a.NameID = e.cfg.Issuer, acc.UPN
 	if r.p != nil && len(r.p.steps) > 0 {
 		err := r.run()
 		a.Attributes = r.claims
 		return err
 	}
-	a.Attributes = append(make([]token.Attribute, 0, 4), attribute(TypeUPN, acc.UPN))
-	for _, c := range []token.Attribute{attribute(TypeName, acc.Name()), attribute(TypePrimarySID, acc.SID)} {
+	a.Attributes = make([]token.Attribute, 0, 4)
+	for _, c := range []token.Attribute{attribute(TypeUPN, acc.UPN), attribute(TypeName, acc.Name()), attribute(TypePrimarySID, acc.SID)} {
 		if err := token.CheckValue(c.Name, c.Values[0]); err != nil {
 			e.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "claim left out", slog.String("account", acc.ID.String()),
 				slog.String("claim", c.Name), slog.String("error", err.Error()))

@@ -186,7 +186,7 @@ func TestI05_OnlyFactsOfThisSignIn(t *testing.T) {
 	}
 }
 
-func TestSubjectWithoutProofGetsNothing(t *testing.T) {
+func TestI05_SubjectWithoutProofGetsNothing(t *testing.T) {
 	e := engine(t, nil)
 	for name, change := range map[string]func(*federation.Subject){
 		"no account":   func(s *federation.Subject) { s.Account = nil },

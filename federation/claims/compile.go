@@ -10,6 +10,10 @@ import (
 
 // program is one party's rules, ready to run. It is read-only.
 type program struct {
+	// name reads the name identifier; nil means the user principal name.
+	name        func(*authn.Account) []string
+	nameSource  string
+	nameFold    func(string) string
 	steps       []step
 	allow, deny []group
 	maxGroups   int
@@ -56,6 +60,10 @@ func compile(r *Rules) (*program, error) {
 	if p.maxGroups == 0 {
 		p.maxGroups = DefaultMaxGroups
 	}
+	if r.NameID.Attribute != "" {
+		p.name, p.nameSource = r.reader(r.NameID.Attribute)
+		p.nameFold = fold(r.NameID.Case)
+	}
 	for i := range r.Claims {
 		p.steps = append(p.steps, r.compile(&r.Claims[i]))
 	}
@@ -87,17 +95,23 @@ func (r *Rules) compile(rule *Rule) step {
 		}
 		s.groups = append(s.groups, groupValue{ref, value})
 	}
-	switch rule.Case {
-	case "lower":
-		s.fold = strings.ToLower
-	case "upper":
-		s.fold = strings.ToUpper
-	}
+	s.fold = fold(rule.Case)
 	s.when = condition{in: parseGroups(rule.When.MemberOf), notIn: parseGroups(rule.When.NotMemberOf), equals: rule.When.Equals, network: rule.When.Network}
 	if rule.When.Attribute != "" {
 		s.when.values, s.when.source = r.reader(rule.When.Attribute)
 	}
 	return s
+}
+
+// fold returns what turns values into a letter case, nil for none.
+func fold(name string) func(string) string {
+	switch name {
+	case "lower":
+		return strings.ToLower
+	case "upper":
+		return strings.ToUpper
+	}
+	return nil
 }
 
 // parseGroups is for lists that were checked.

@@ -25,6 +25,8 @@ var (
 	// ErrNoGroups: the directory did not say which groups the person is in, which is
 	// not the same as none.
 	ErrNoGroups = errors.New("claims: the person's groups are not known")
+	// ErrNoName: the attribute that names people at the party does not name this one.
+	ErrNoName = errors.New("claims: nothing names the person at the party")
 	// ErrUnknownGroup: a group that keeps people out does not exist in the directory,
 	// so that nobody can tell whom it means.
 	ErrUnknownGroup = errors.New("claims: a group in the rules does not exist in the directory")

@@ -17,6 +17,8 @@ const HighestMaxGroups = 1015
 // Rules is what the settings say of one party: which claims it gets, and who may
 // sign in there. The zero value gives everybody the fixed set.
 type Rules struct {
+	// NameID is what names the person in the token.
+	NameID NameID
 	// Claims are applied in their order. Empty: UPN, name and primary SID.
 	Claims []Rule
 	// AllowGroups are the groups of which a person must be in one; empty means
@@ -110,6 +112,7 @@ func (f *faults) word(field, value string, known ...string) {
 // Check returns everything that is wrong with the rules.
 func (r *Rules) Check() []Fault {
 	f := &faults{rules: r}
+	r.NameID.check(f)
 	for i := range r.Claims {
 		f.place = fmt.Sprintf("claims[%d].", i)
 		r.Claims[i].check(f)
@@ -268,6 +271,7 @@ func (r *Rules) Needs() (attributes []string, groups bool) {
 			attributes = append(attributes, at.name)
 		}
 	}
+	need(r.NameID.Attribute)
 	groups = len(r.AllowGroups) > 0 || len(r.DenyGroups) > 0
 	for i := range r.Claims {
 		c := &r.Claims[i]

@@ -314,6 +314,9 @@ func TestI01_ValueThatXMLCannotCarryIsLeftOutUnlessItNamesThePerson(t *testing.T
 	if a != nil {
 		t.Error("a token without the name")
 	}
+	sub.Account.UPN = "a\x02@contoso.test"
+	_, err = withRules(t, claims.Rules{Claims: []claims.Rule{{Type: "urn:x/department", Attribute: "department"}}}, nil).For(t.Context(), intranet(), sub)
+	refused(t, err, federation.ProblemNotReady, claims.ErrUPN)
 }
 
 func TestI03_RulesChangeNothingThatRestrictsTheToken(t *testing.T) {

@@ -70,11 +70,17 @@ func base64Of(c *x509.Certificate) string { return base64.StdEncoding.EncodeToSt
 type pauses struct {
 	mu   sync.Mutex
 	list []time.Duration
+	// during, when set, happens in the first wait.
+	during func()
 }
 
 func (p *pauses) sleep(ctx context.Context, d time.Duration) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.during != nil {
+		p.during()
+		p.during = nil
+	}
 	p.list = append(p.list, d)
 	return ctx.Err()
 }

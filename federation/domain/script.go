@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"crypto/x509"
 	"fmt"
 	"strings"
 	"unicode"
@@ -85,42 +86,70 @@ func (w *Wanted) scriptFederate(line printer) error {
 		}
 	}
 	line("}")
+	line("$signing = %s", quotePS(encode(w.Signing)))
+	line("$beside = %s", optionalPS(w.Next))
 	line("$null = New-MgDomainFederationConfiguration -DomainId $domain -BodyParameter $settings")
-	w.scriptReadBack(line)
+	scriptReadBack(line)
 	return nil
 }
 
+// scriptUpdate fills both slots as [Wanted.Changes] does: a certificate of somebody else
+// in either is named, and goes only when a person at the keyboard says so.
 func (w *Wanted) scriptUpdate(line printer) error {
 	if err := w.check(); err != nil {
 		return fmt.Errorf("%s: %w", w.Domain, err)
 	}
-	line("$settings = @{ 'signingCertificate' = %s }", quotePS(encode(w.Signing)))
-	if w.Next != nil {
-		line("$settings['nextSigningCertificate'] = %s", quotePS(encode(w.Next)))
-	}
+	line("$signing = %s", quotePS(encode(w.Signing)))
+	line("$beside = %s", optionalPS(w.Next))
+	line("$retiring = %s", listPS(w.Retiring))
+	line("$own = @($signing, $beside) + $retiring + %s", listPS(w.Gone))
 	line("$held = Get-MgDomainFederationConfiguration -DomainId $domain")
+	line("$slots = @($held.SigningCertificate, $held.NextSigningCertificate)")
+	line("$foreign = @($slots | Where-Object { $_ -and $own -cnotcontains $_ })")
+	line("if ($foreign.Count -gt 0) {")
+	line("  foreach ($text in $foreign) {")
+	line("    $cert = [System.Security.Cryptography.X509Certificates.X509Certificate2]::new([Convert]::FromBase64String($text))")
+	line("    Write-Warning \"$domain trusts a certificate that is not Sallyport's: $($cert.Thumbprint), $($cert.Subject), until $($cert.NotAfter). If nobody here knows it, somebody else can sign in as your users: see Microsoft's audit log.\"")
+	line("  }")
+	line("  if ((Read-Host \"Type $domain to replace it\") -cne $domain) { throw \"nothing was changed at $domain\" }")
+	line("}")
+	line("if (-not $beside) { $beside = $retiring | Where-Object { $slots -ccontains $_ } | Select-Object -First 1 }")
+	line("# A slot that holds what it must not hold is filled with the certificate that signs: not every tenant can empty it.")
+	line("if (-not $beside -and $held.NextSigningCertificate) { $beside = $signing }")
+	line("$settings = @{ 'signingCertificate' = $signing }")
+	line("if ($beside) { $settings['nextSigningCertificate'] = $beside }")
 	line("$null = Update-MgDomainFederationConfiguration -DomainId $domain -InternalDomainFederationId $held.Id -BodyParameter $settings")
-	w.scriptReadBack(line)
+	scriptReadBack(line)
 	return nil
 }
 
-// scriptReadBack waits until Microsoft shows what was sent.
-func (w *Wanted) scriptReadBack(line printer) {
-	condition := "$held.SigningCertificate -ceq " + quotePS(encode(w.Signing))
-	if w.Next != nil {
-		condition += " -and $held.NextSigningCertificate -ceq " + quotePS(encode(w.Next))
-	}
+// scriptReadBack waits until Microsoft shows $signing and, where it was sent, $beside.
+func scriptReadBack(line printer) {
 	line("foreach ($try in 1..12) {")
 	line("  Start-Sleep -Seconds 5")
 	line("  $held = Get-MgDomainFederationConfiguration -DomainId $domain")
-	line("  $good = %s", condition)
+	line("  $good = $held.SigningCertificate -ceq $signing -and (-not $beside -or $held.NextSigningCertificate -ceq $beside)")
 	line("  if ($good) { break }")
 	line("}")
 	line("if (-not $good) { throw \"$domain does not show the certificates that were sent: look before you go on\" }")
 	line("$held | Format-List DisplayName, IssuerUri, PassiveSignInUri, ActiveSignInUri, MetadataExchangeUri, SignOutUri, PreferredAuthenticationProtocol, FederatedIdpMfaBehavior, PromptLoginBehavior, SigningCertificate, NextSigningCertificate")
-	if w.Next == nil {
-		line("if ($held.NextSigningCertificate -and $held.NextSigningCertificate -cne $held.SigningCertificate) { Write-Warning \"$domain has a next certificate that this script did not set: see whose it is\" }")
+}
+
+// optionalPS is a certificate, or $null.
+func optionalPS(c *x509.Certificate) string {
+	if c == nil {
+		return "$null"
 	}
+	return quotePS(encode(c))
+}
+
+// listPS is an array of certificates.
+func listPS(list []*x509.Certificate) string {
+	quoted := make([]string, 0, len(list))
+	for _, c := range list {
+		quoted = append(quoted, quotePS(encode(c)))
+	}
+	return "@(" + strings.Join(quoted, ", ") + ")"
 }
 
 func (w *Wanted) scriptUnfederate(line printer) {

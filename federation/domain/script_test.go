@@ -1,6 +1,7 @@
 package domain_test
 
 import (
+	"crypto/x509"
 	"fmt"
 	"strings"
 	"testing"
@@ -56,6 +57,26 @@ func TestScriptsDoWhatTheCommandsDo(t *testing.T) {
 		if text, err := domain.Script(action, "global", "", []*domain.Wanted{bad}); err == nil {
 			t.Errorf("%s without a certificate:\n%s", action, text)
 		}
+	}
+}
+
+// A certificate of somebody else stays in no slot, and goes from none unasked.
+func TestUpdateScriptJudgesWhatStandsInTheSlots(t *testing.T) {
+	w := wanted(t, "contoso.test")
+	w.Retiring, w.Gone = []*x509.Certificate{certOf(t, "two")}, []*x509.Certificate{certOf(t, "three")}
+	text, err := domain.Script(domain.ActionUpdate, "global", "", []*domain.Wanted{w})
+	must(t, err)
+	for _, want := range []string{
+		"$beside = $null\n", "$retiring = @('" + base64Of(certOf(t, "two")) + "')\n",
+		"$own = @($signing, $beside) + $retiring + @('" + base64Of(certOf(t, "three")) + "')\n",
+		"$own -cnotcontains $_", "Read-Host", "{ $beside = $signing }",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if ask, send := strings.Index(text, "Read-Host"), strings.Index(text, "$null = Update-Mg"); ask < 0 || send < ask {
+		t.Error("it asks after it has sent")
 	}
 }
 

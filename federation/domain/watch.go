@@ -110,7 +110,7 @@ func (w *Watch) Round(ctx context.Context) {
 	var names []string
 	for _, want := range list {
 		names = append(names, want.Domain)
-		view, err := w.look(ctx, want)
+		view, err := w.look(ctx, want.Domain)
 		if ctx.Err() != nil {
 			return
 		}
@@ -126,23 +126,40 @@ func (w *Watch) Round(ctx context.Context) {
 }
 
 // look reads a domain. What differs may be an older copy of the settings, so it is
-// read again before it counts; a foreign key counts at once.
-func (w *Watch) look(ctx context.Context, want *Wanted) (View, error) {
-	var view View
-	for try := range 3 {
-		d, f, err := w.cfg.Client.Read(ctx, want.Domain)
+// read again before it counts. What is foreign is compared once more with what this
+// service owns then: a key that was made and put there while this was going on, perhaps
+// by another instance, is no stranger's.
+func (w *Watch) look(ctx context.Context, name string) (View, error) {
+	for try := 1; ; try++ {
+		d, f, err := w.cfg.Client.Read(ctx, name)
 		if err != nil {
 			return View{}, err
 		}
-		view = Compare(want, d, f)
-		if worst := view.Worst(); worst < Behind || worst == Foreign || try == 2 {
-			break
+		want, err := w.wanted(name)
+		if err != nil {
+			return View{}, err
+		}
+		view := Compare(want, d, f)
+		if worst := view.Worst(); worst < Behind || worst == Foreign && try == 2 || try == 3 {
+			return view, nil
 		}
 		if err := w.cfg.Client.sleep(ctx, w.cfg.Confirm); err != nil {
 			return View{}, err
 		}
 	}
-	return view, nil
+}
+
+// wanted returns what this service owns at this moment for one domain.
+func (w *Watch) wanted(name string) (*Wanted, error) {
+	list, err := w.cfg.Wanted()
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(list, func(o *Wanted) bool { return o.Domain == name })
+	if i < 0 {
+		return nil, errors.New("the settings do not name it any more")
+	}
+	return list[i], nil
 }
 
 // lookAtPolicy reads the tenant's token validation policy, which is allowed to

@@ -122,6 +122,22 @@ func TestWatchLooksAgainBeforeItComplains(t *testing.T) {
 	}
 }
 
+// A key that another instance has made and put there meanwhile is no stranger's.
+func TestWatchKnowsAKeyThatWasMadeWhileItLooked(t *testing.T) {
+	w := newWorld(t, nil)
+	x := newWatched(t, w)
+	w.Set("contoso.test", "nextSigningCertificate", base64Of(certOf(t, "two")))
+	w.pauses.during = func() {
+		now := *x.wanted[0]
+		now.Next = certOf(t, "two")
+		x.wanted = []*domain.Wanted{&now, x.wanted[1]}
+	}
+	x.Round(t.Context())
+	if x.Trouble() != "" || strings.Contains(x.log.String(), "ALARM") || x.difference(t, "contoso.test") != 0 {
+		t.Errorf("trouble %q\n%s", x.Trouble(), &x.log)
+	}
+}
+
 func TestWatchTellsWhatIsBehindOrCannotBeRead(t *testing.T) {
 	w := newWorld(t, nil)
 	x := newWatched(t, w)

@@ -104,7 +104,13 @@ func stamp(t time.Time) string {
 
 // keep writes the copy; a disk that does not take it only costs the next restart.
 func (k *Keeper) keep(s *source, h *held) {
-	if err := h.store(k.path(s)); err != nil {
+	c := h.copied
+	if s.adopted {
+		s.mu.Lock()
+		c.Entity, c.Used = s.Identifiers[0], s.used
+		s.mu.Unlock()
+	}
+	if err := c.store(k.path(s)); err != nil {
 		k.cfg.Logger.Error("the copy of a party's metadata was not written; a restart without network would miss it", "party", s.Key, "error", err)
 	}
 }
@@ -112,9 +118,9 @@ func (k *Keeper) keep(s *source, h *held) {
 func (k *Keeper) path(s *source) string {
 	name := s.Key
 	if s.adopted {
-		name = "mdq-" + FileName(s.Identifiers[0])
+		name = foundFile + FileName(s.Identifiers[0])
 	}
-	return filepath.Join(k.cfg.Directory, name+".metadata")
+	return filepath.Join(k.cfg.Directory, name+copyFile)
 }
 
 // errNoCopy says that there has not been a copy yet.
@@ -134,7 +140,10 @@ func (k *Keeper) restore(s *source, now time.Time) (*held, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.Tag = c.Tag
+	h.Tag, h.Used = c.Tag, c.Used
+	if h.Used.After(now) {
+		h.Used = now
+	}
 	if h.Fetched = c.Fetched; h.Fetched.After(now) {
 		h.Fetched = now
 	}

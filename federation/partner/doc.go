@@ -27,7 +27,14 @@
 //   - Nothing in a document causes a request: no KeyInfo, no address, no icon is
 //     fetched.
 //   - A metadata query is caused by strangers: entity ids are asked for under caps,
-//     and what is unknown is remembered.
+//     and what is unknown is remembered. Nobody can fill the list of what was found:
+//     parties for which nobody has got a token yet make room for each other, and only
+//     for each other; those that are used are there again after a restart. All this
+//     holds for each instance: a service behind several is asked as much more often,
+//     and a party that was used at one is found by another when it is needed there.
+//     What is left to somebody with many networks is to use up the questions of
+//     strangers, so that for as long as he goes on nothing new is found; parties in use
+//     and sign-ins that have begun do not depend on them.
 //
 // # Choices where specifications are silent
 //

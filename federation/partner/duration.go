@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"time"
+
+	"sallyport/federation/internal/xmlsec"
 )
 
 var errDuration = errors.New("not a duration")
@@ -28,7 +30,10 @@ func duration(s string) (time.Duration, error) {
 		return 0, err
 	}
 	more, err := fields(clock, "HMS", []time.Duration{time.Hour, time.Minute, time.Second}, true)
-	return min(total+more, maxDuration), err
+	if err != nil {
+		return 0, err
+	}
+	return min(total+more, maxDuration), nil
 }
 
 // fields reads numbers that are followed by letters of the given order.
@@ -67,9 +72,9 @@ func fields(s, letters string, units []time.Duration, fraction bool) (total time
 
 // instant reads an xs:dateTime; one without a zone is UTC (SAML Core 2.0 §1.3.3).
 func instant(s string) (time.Time, error) {
-	t, err := time.Parse(time.RFC3339Nano, s)
+	t, err := xmlsec.Instant(s)
 	if err != nil {
-		t, err = time.Parse("2006-01-02T15:04:05.999999999", s)
+		t, err = xmlsec.Instant(s + "Z")
 	}
-	return t.UTC(), err
+	return t, err
 }

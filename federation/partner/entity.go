@@ -12,8 +12,10 @@ type Entity struct {
 	// ID is the entityID, exactly as written.
 	ID string
 	// Name is a display name for people, in English where there is one; empty when
-	// the document has none.
-	Name string
+	// the document has none. Names are those of the same kind by language, its primary
+	// tag in lower case.
+	Name  string
+	Names map[string]string
 	// Contacts are the addresses of people, without "mailto:".
 	Contacts []string
 	// ValidUntil ends the description: the earliest of those that hold for the

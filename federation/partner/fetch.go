@@ -108,8 +108,7 @@ func (c *Client) open(ctx context.Context, address string, have Tag) (*http.Resp
 	if have.Modified != "" {
 		req.Header.Set("If-Modified-Since", have.Modified)
 	}
-	client := http.Client{Transport: c.transport(req), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	res, err := client.Do(req)
+	res, err := c.Messenger().Do(req)
 	if err != nil {
 		var ue *url.Error
 		if errors.As(err, &ue) { // its text repeats the address, which may hold a key
@@ -144,8 +143,25 @@ func judge(res *http.Response, have Tag) error {
 	return nil
 }
 
-// transport makes a transport for one request. Documents are fetched hours apart,
-// so that no connection is kept.
+// Messenger returns a client that reaches what c reaches, for messages to parties: it
+// follows no redirect either. The request's context bounds the time.
+func (c *Client) Messenger() *http.Client {
+	return &http.Client{
+		Transport:     messenger{c},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// messenger chooses a transport for each request.
+type messenger struct{ *Client }
+
+// RoundTrip implements [http.RoundTripper].
+func (m messenger) RoundTrip(req *http.Request) (*http.Response, error) {
+	return m.transport(req).RoundTrip(req)
+}
+
+// transport makes a transport for one request. Requests are rare, so that no
+// connection is kept.
 func (c *Client) transport(req *http.Request) http.RoundTripper {
 	if c.Transport != nil {
 		return c.Transport
@@ -172,9 +188,30 @@ func public(_, address string, _ syscall.RawConn) error {
 		return err
 	}
 	a := at.Addr().Unmap()
-	shared := netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64, 0, 0}), 10) // RFC 6598
-	if !a.IsGlobalUnicast() || a.IsPrivate() || shared.Contains(a) {
+	if nat64.Contains(a) { // names of the IPv4 internet lead there where there is IPv6 only
+		b := a.As16()
+		a = netip.AddrFrom4([4]byte(b[12:]))
+	}
+	if !a.IsGlobalUnicast() || a.IsPrivate() {
 		return errPrivate
+	}
+	for _, p := range special {
+		if p.Contains(a) {
+			return errPrivate
+		}
 	}
 	return nil
 }
+
+// special are the further networks that are not of the internet (RFC 6890 and its
+// registries), and those in which an IPv4 address is written that may not be: NAT64's
+// local form, 6to4, Teredo, and the IPv4-compatible addresses.
+var special = [...]netip.Prefix{
+	prefix("0.0.0.0/8"), prefix("100.64.0.0/10"), prefix("192.0.0.0/24"), prefix("198.18.0.0/15"), prefix("240.0.0.0/4"),
+	prefix("::/96"), prefix("64:ff9b:1::/48"), prefix("2001::/32"), prefix("2002::/16"), prefix("fec0::/10"),
+}
+
+// nat64 is where an IPv6 network reaches the IPv4 internet (RFC 6052 §2.1).
+var nat64 = prefix("64:ff9b::/96")
+
+func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }

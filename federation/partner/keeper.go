@@ -80,10 +80,13 @@ type Keeper struct {
 // source is the state of one source. Its own goroutine alone writes it.
 type source struct {
 	Source
-	adopted  bool // by a query, not by the settings
+	adopted  bool               // by a query, not by the settings
+	touched  chan struct{}      // an adopted one's: its copy is to be written again
+	stop     context.CancelFunc // ends its goroutine; guarded by the keeper's lock
 	mu       sync.Mutex
-	held     *held // nil when there is none
-	failure  error // of the last attempt
+	used     time.Time // when somebody last got a token for an adopted one; zero: never
+	held     *held     // nil when there is none
+	failure  error     // of the last attempt
 	failures int
 	since    time.Time // of the first failure in a row
 	next     time.Time // when to try again
@@ -178,6 +181,7 @@ func (k *Keeper) Run(ctx context.Context) {
 	for _, s := range k.all() {
 		k.cfg.Metrics.forget(s)
 	}
+	k.cfg.Metrics.found(0, 0)
 }
 
 // start lets a source live. k.mu is held.
@@ -185,8 +189,12 @@ func (k *Keeper) start(s *source) {
 	if s.held != nil {
 		k.cfg.Metrics.valid(s)
 	}
-	ctx := k.run
-	k.running.Go(func() { k.watch(ctx, s) })
+	var ctx context.Context
+	ctx, s.stop = context.WithCancel(k.run)
+	k.running.Go(func() {
+		k.watch(ctx, s)
+		k.forget(s)
+	})
 }
 
 func (k *Keeper) all() []*source {
@@ -202,6 +210,10 @@ func (k *Keeper) watch(ctx context.Context, s *source) {
 		case <-ctx.Done():
 			timer.Stop()
 			return
+		case <-s.touched: // never without one
+			timer.Stop()
+			k.keep(s, s.held)
+			continue
 		case <-timer.C:
 		}
 		if k.step(ctx, s) && k.cfg.Changed != nil {

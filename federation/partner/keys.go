@@ -2,6 +2,7 @@ package partner
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rsa"
@@ -57,7 +58,7 @@ func (e *Entity) keys(role *etree.Element, now time.Time) error {
 			e.warn("key %d cannot be encrypted to: %s", i+1, why)
 		case enc == nil:
 			if len(xmlsec.All(k, nsMetadata, "EncryptionMethod")) > 0 {
-				problem = first(problem, why) // it is meant for encryption
+				problem = cmp.Or(problem, why) // it is meant for encryption
 			}
 			e.warn("key %d is not used for encryption: %s", i+1, why)
 		case use == useEncrypt:

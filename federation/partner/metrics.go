@@ -12,6 +12,8 @@ import (
 type Metrics struct {
 	renewals *prometheus.CounterVec
 	until    *prometheus.GaugeVec
+	queries  *prometheus.CounterVec
+	parties  *prometheus.GaugeVec
 }
 
 // NewMetrics registers the metrics.
@@ -25,8 +27,16 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 			Name: "sallyport_metadata_valid_until_seconds",
 			Help: "When a party's metadata ends, in seconds since 1970; absent for metadata without an end.",
 		}, []string{"party"}),
+		queries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sallyport_metadata_queries_total",
+			Help: "Questions for a party that nobody registered, by result: found, unknown, failed, or refused (unasked: too many).",
+		}, []string{"result"}),
+		parties: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "sallyport_metadata_found_parties",
+			Help: "Parties that are kept after a query, by state: used (somebody got a token for it) or waiting (nobody has yet).",
+		}, []string{"state"}),
 	}
-	if err := errors.Join(r.Register(m.renewals), r.Register(m.until)); err != nil {
+	if err := errors.Join(r.Register(m.renewals), r.Register(m.until), r.Register(m.queries), r.Register(m.parties)); err != nil {
 		return nil, fmt.Errorf("partner: metrics: %w", err)
 	}
 	return m, nil
@@ -35,6 +45,31 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 func (m *Metrics) count(s *source, err error) {
 	if m != nil {
 		m.renewals.WithLabelValues(s.label(), result(err)).Inc()
+	}
+}
+
+// query counts the end of a question.
+func (m *Metrics) query(err error) {
+	if m == nil {
+		return
+	}
+	result := "failed"
+	switch {
+	case err == nil:
+		result = "found"
+	case errors.Is(err, ErrUnknown):
+		result = "unknown"
+	case errors.Is(err, ErrTooMany):
+		result = "refused"
+	}
+	m.queries.WithLabelValues(result).Inc()
+}
+
+// found shows how many parties are kept that came by queries.
+func (m *Metrics) found(used, waiting int) {
+	if m != nil {
+		m.parties.WithLabelValues("used").Set(float64(used))
+		m.parties.WithLabelValues("waiting").Set(float64(waiting))
 	}
 }
 

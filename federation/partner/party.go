@@ -14,6 +14,9 @@ type Options struct {
 	Persistent bool
 	// NeverEncrypt leaves the party's encryption key alone.
 	NeverEncrypt bool
+	// Private lets messages go to addresses of the metadata that the internet does not
+	// reach.
+	Private bool
 }
 
 // Party returns the settings of the service provider: those in hand, completed by
@@ -27,6 +30,12 @@ func (e *Entity) Party(hand *saml.Party, o Options) (*saml.Party, error) {
 	if !slices.Contains(p.Identifiers, e.ID) {
 		return nil, fmt.Errorf("the metadata is of %.200q, which is none of the party's identifiers", e.ID)
 	}
+	if p.Name == "" {
+		p.Name, p.Names = e.Name, e.Names
+	}
+	if p.Name == "" {
+		p.Name = e.Host()
+	}
 	var err error
 	if p.Consumers, err = e.narrow(hand.Consumers); err != nil {
 		return nil, err
@@ -39,10 +48,10 @@ func (e *Entity) Party(hand *saml.Party, o Options) (*saml.Party, error) {
 		return nil, fmt.Errorf("%w: the party wants its assertions signed: sign both, or the assertion", ErrNotMetadata)
 	}
 	if p.NameIDFormat == "" {
-		p.NameIDFormat = e.Format(o.Persistent)
+		p.NameIDFormat = e.Format(o.Persistent || p.OwnNames)
 	}
 	if p.Logout == nil && len(p.Certificates) > 0 {
-		p.Logout = e.logout()
+		p.Logout = e.logout(!o.Private)
 	}
 	switch {
 	case o.NeverEncrypt:
@@ -110,11 +119,11 @@ func (e *Entity) Format(persistent bool) string {
 
 // logout chooses where the party hears of sign-outs: through the browser where it can,
 // else by SOAP; nil when there is none.
-func (e *Entity) logout() *saml.Logout {
+func (e *Entity) logout(public bool) *saml.Logout {
 	for _, binding := range [...]string{saml.BindingRedirect, saml.BindingPost, saml.BindingSOAP} {
 		for _, l := range e.Logout {
 			if l.Binding == binding {
-				return &saml.Logout{URL: l.URL, ResponseURL: l.ResponseURL, Binding: binding}
+				return &saml.Logout{URL: l.URL, ResponseURL: l.ResponseURL, Binding: binding, Public: public}
 			}
 		}
 	}

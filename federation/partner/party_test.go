@@ -1,11 +1,13 @@
 package partner_test
 
 import (
+	"crypto/x509"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
-	"sallyport/federation/claims"
 	"sallyport/federation/partner"
 	"sallyport/federation/saml"
 )
@@ -106,57 +108,6 @@ func TestFirstFormatThatCanBeGiven(t *testing.T) {
 	}
 }
 
-// What each well-known party gets must be rules that the claims engine takes, and
-// its own address must lead to it.
-func TestCatalogue(t *testing.T) {
-	addresses := map[string]string{
-		"Amazon Web Services":     "https://signin.aws.amazon.com/saml",
-		"Google Workspace":        "https://www.google.com/a/contoso.test/acs",
-		"Slack":                   "https://contoso.slack.com/sso/saml",
-		"Zoom":                    "https://contoso.zoom.us/saml/SSO",
-		"Salesforce":              "https://contoso.my.salesforce.com?so=00D000000000001",
-		"ServiceNow":              "https://contoso.service-now.com/navpage.do",
-		"Atlassian Cloud":         "https://auth.atlassian.com/login/callback?connection=saml-1",
-		"Zscaler Internet Access": "https://login.zscaler.net/sfc_sso",
-		"GitHub Enterprise":       "https://git.contoso.test/saml/consume",
-		"GitLab":                  "https://gitlab.contoso.test/users/auth/saml/callback",
-		"Nextcloud":               "https://cloud.contoso.test/index.php/apps/user_saml/saml/acs",
-		"Jenkins":                 "https://ci.contoso.test/jenkins/securityRealm/finishLogin",
-	}
-	for _, k := range partner.Catalogue() {
-		t.Run(k.Name, func(t *testing.T) {
-			address := addresses[k.Name]
-			delete(addresses, k.Name)
-			if address == "" || k.Source == "" {
-				t.Fatal("no address to test with, or no source")
-			}
-			e := read(t, strings.Replace(describe("https://sp.test/", "", "", ""), "https://wiki.fabrikam.test/acs", address, 1))
-			if got := partner.Lookup(e); got == nil || got.Name != k.Name {
-				t.Errorf("%s leads to %+v", address, got)
-			}
-			rules := claims.Rules{Claims: k.Claims, SAML20: true}
-			for _, f := range rules.Check() {
-				t.Errorf("%s: %s", f.Field, f.Message)
-			}
-			if k.Format != "" && !strings.Contains(" unspecified email windows persistent transient ", " "+k.Format+" ") {
-				t.Errorf("format %q", k.Format)
-			}
-			if _, err := e.Party(hand("https://sp.test/"), partner.Options{NeverEncrypt: k.NeverEncrypt}); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	if len(addresses) > 0 {
-		t.Errorf("not in the catalogue: %v", addresses)
-	}
-	for _, address := range []string{"https://evilslack.com/sso/saml", "https://slack.com.evil.test/x", "https://signin.aws.amazon.com.evil.test/saml", "https://wiki.fabrikam.test/saml/consumer"} {
-		e := read(t, strings.Replace(describe("https://slack.com", "", "", ""), "https://wiki.fabrikam.test/acs", address, 1))
-		if k := partner.Lookup(e); k != nil {
-			t.Errorf("%s is taken for %s", address, k.Name)
-		}
-	}
-}
-
 func TestDurations(t *testing.T) {
 	const day = 24 * time.Hour
 	for s, want := range map[string]time.Duration{
@@ -174,15 +125,85 @@ func TestDurations(t *testing.T) {
 	}
 }
 
+func FuzzDuration(f *testing.F) {
+	for _, s := range []string{"P1Y2M3DT4H5M6.789S", "PT0S", "P99999999999999999999D", "-P1D", "P1DT", "P1YT0"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		d, err := partner.Duration(s)
+		if d < 0 || d > 3650*24*time.Hour || err != nil && d != 0 {
+			t.Errorf("%q is %v, %v", s, d, err)
+		}
+	})
+}
+
 func TestS12_NoRequestReachesInside(t *testing.T) {
 	for address, refused := range map[string]bool{
 		"93.184.216.34:443": false, "[2606:2800:220:1::1]:443": false,
 		"127.0.0.1:443": true, "10.1.2.3:443": true, "172.16.0.1:443": true, "192.168.1.1:443": true, "169.254.169.254:443": true, "100.64.0.1:443": true,
 		"0.0.0.0:443": true, "224.0.0.1:443": true, "255.255.255.255:443": true, "[::1]:443": true, "[::]:443": true, "[fe80::1]:443": true, "[fd00::1]:443": true,
-		"[::ffff:10.0.0.1]:443": true, "[::ffff:127.0.0.1]:443": true, "[ff02::1]:443": true,
+		"[64:ff9b::a9fe:a9fe]:443": true, "[64:ff9b:1::a00:1]:443": true, "[2002:7f00:1::]:443": true, "[2001::1]:443": true, "[::7f00:1]:443": true,
+		"[fec0::1]:443": true, "0.1.2.3:443": true, "192.0.0.8:443": true, "198.18.0.1:443": true, "240.0.0.1:443": true, "[64:ff9b::5db8:d822]:443": false,
+		"[::ffff:10.0.0.1]:443": true, "[::ffff:127.0.0.1]:443": true, "[::ffff:100.64.0.1]:443": true, "[ff02::1]:443": true,
 	} {
 		if err := partner.Public(address); (err != nil) != refused {
 			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
+// TestS12_NoSignOutIsLedElsewhere: a party that may be asked does not choose by a
+// redirect who is asked next.
+func TestS12_NoSignOutIsLedElsewhere(t *testing.T) {
+	led := false
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/inside" {
+			led = true
+			return
+		}
+		http.Redirect(w, r, "/inside", http.StatusTemporaryRedirect)
+	}))
+	defer server.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	c := &partner.Client{Roots: roots, AllowPrivate: true}
+	res, err := c.Messenger().Post(server.URL+"/slo", "text/xml", strings.NewReader("<x/>"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusTemporaryRedirect || led {
+		t.Errorf("status %d, led elsewhere %v", res.StatusCode, led)
+	}
+}
+
+// TestS12_NoSignOutReachesInside: where a party hears of sign-outs is its own word, and
+// must not make this service knock at doors inside.
+func TestS12_NoSignOutReachesInside(t *testing.T) {
+	asked := false
+	inside := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+	defer inside.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(inside.Certificate())
+	send := func(c *partner.Client) error {
+		res, err := c.Messenger().Post(inside.URL, "text/xml", strings.NewReader("<x/>"))
+		if err == nil {
+			res.Body.Close()
+		}
+		return err
+	}
+	if err := send(&partner.Client{Roots: roots}); err == nil || asked {
+		t.Errorf("a message went inside: %v", err)
+	}
+	if err := send(&partner.Client{Roots: roots, AllowPrivate: true}); err != nil || !asked {
+		t.Errorf("where that is meant: %v", err)
+	}
+	slo := `<md:SingleLogoutService Binding="` + saml.BindingSOAP + `" Location="https://10.0.0.1/slo"/>`
+	e := read(t, describe(wiki, "", "", keyDescriptor("", publisher())+slo))
+	for private, untrusted := range map[bool]bool{false: true, true: false} {
+		p, err := e.Party(hand(wiki), partner.Options{Private: private})
+		if err != nil || p.Logout == nil || p.Logout.Public != untrusted {
+			t.Errorf("private %v: %+v, %v", private, p, err)
 		}
 	}
 }

@@ -30,9 +30,11 @@ type QueryConfig struct {
 	Keeper *Keeper
 	// Check reports whether a party can be set up from an entity. Nil: any can.
 	Check func(*Entity) error
-	// Never are entity ids that are not asked for: this service's own.
+	// Never are entity ids that are not asked for: this service's own, and those of
+	// parties that are registered otherwise.
 	Never []string
-	// Most is the greatest number of parties that are kept. Default 100.
+	// Most is the greatest number of parties that are kept after somebody got a token
+	// for them, and of those for which nobody has yet. Default 100.
 	Most int
 	// Now is the clock. Nil: [time.Now].
 	Now func() time.Time
@@ -42,20 +44,19 @@ type QueryConfig struct {
 var (
 	// ErrUnknown: the service did not know the entity, a short while ago or now.
 	ErrUnknown = errors.New("the metadata service does not know the entity")
-	// ErrTooMany: this client, or all of them together, ask too often, or as many
-	// parties as may be are kept.
+	// ErrTooMany: this client, or all of them together, ask too often.
 	ErrTooMany = errors.New("too many questions to the metadata service")
 )
 
 // Bounds of queries. Whoever sends a request here chooses the entity id, so that
 // each unknown one may cost a fetch.
 const (
-	perClient    = 5 // within the window, for each address or IPv6 network
-	perService   = 60
+	perClient    = 5  // within the window, for each address or IPv6 network of 64 bits
+	perSite      = 15 // for each network of 24 bits, or of 48 of IPv6: what one customer gets
+	perService   = 60 // for all, and as many for this service itself
 	queryWindow  = 10 * time.Minute
 	unknownFor   = 10 * time.Minute
 	failedFor    = time.Minute
-	maxRemember  = 4096
 	queryTimeout = 10 * time.Second
 	stdMost      = 100
 	queryPrefix  = "mdq:"
@@ -69,7 +70,8 @@ type Query struct {
 	mu      sync.Mutex
 	refused map[string]refusal // by entity id
 	asked   map[netip.Prefix]count
-	all     count
+	all     count                    // for requests of others
+	own     count                    // for this service itself
 	flying  map[string]chan struct{} // closed when the fetch of this entity has ended
 }
 
@@ -95,6 +97,10 @@ func NewQuery(cfg QueryConfig) *Query {
 	return &Query{cfg: cfg, refused: make(map[string]refusal), asked: make(map[netip.Prefix]count), flying: make(map[string]chan struct{})}
 }
 
+// Restore gives the keeper, before it runs, the parties that somebody used before a
+// restart, from its copies, and deletes the copies of those that nobody has used.
+func (q *Query) Restore() { q.cfg.Keeper.reopen(q.source, q.cfg.Most) }
+
 // QueryKey is the key of a party that was found by a query.
 func QueryKey(id string) string { return queryPrefix + id }
 
@@ -104,9 +110,13 @@ func QueriedEntity(key string) (id string, ok bool) { return strings.CutPrefix(k
 // Entities returns the parties that were found and are valid now.
 func (q *Query) Entities() []*Entity { return q.cfg.Keeper.Found() }
 
+// Used notes that somebody got a token for the party with a key. One that
+// [QueryKey] did not make is none of the query's.
+func (q *Query) Used(key string) { q.cfg.Keeper.use(key, q.cfg.Most) }
+
 // Find asks for an entity that nobody has registered, for a request from client. The
-// zero client is this service itself, for which only the common bounds hold. A nil
-// error says that it is among Entities now.
+// zero client is this service itself, which goes on with a sign-in for a party that
+// was known and has its own bound. A nil error says that it is among Entities now.
 func (q *Query) Find(ctx context.Context, client netip.Addr, id string) error {
 	if !isEntityID(id) || slices.Contains(q.cfg.Never, id) {
 		return ErrUnknown
@@ -116,6 +126,9 @@ func (q *Query) Find(ctx context.Context, client netip.Addr, id string) error {
 	}
 	mine, done, err := q.enter(client, id)
 	if err != nil {
+		if errors.Is(err, ErrTooMany) {
+			q.cfg.Keeper.cfg.Metrics.query(err)
+		}
 		return err
 	}
 	if !mine {
@@ -132,15 +145,21 @@ func (q *Query) Find(ctx context.Context, client netip.Addr, id string) error {
 	// The person may leave; what was begun is finished for the next one.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), queryTimeout)
 	defer cancel()
-	_, err = q.cfg.Keeper.adopt(ctx, Source{
-		Key: QueryKey(id), Identifiers: []string{id}, URL: q.address(id), Certificates: q.cfg.Certificates,
-		Client: q.cfg.Client, Check: q.cfg.Check, MustEnd: true,
-	})
+	err = q.cfg.Keeper.adopt(ctx, q.source(id), q.cfg.Most)
 	if errors.Is(err, ErrNotThere) {
 		err = fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
+	q.cfg.Keeper.cfg.Metrics.query(err)
 	q.leave(id, err)
 	return err
+}
+
+// source says where an entity's metadata comes from and why it is believed.
+func (q *Query) source(id string) Source {
+	return Source{
+		Key: QueryKey(id), Identifiers: []string{id}, URL: q.address(id), Certificates: q.cfg.Certificates,
+		Client: q.cfg.Client, Check: q.cfg.Check, MustEnd: true,
+	}
 }
 
 // address is where the service describes an entity.
@@ -166,27 +185,41 @@ func (q *Query) enter(client netip.Addr, id string) (mine bool, done <-chan stru
 		return false, c, nil
 	}
 	q.forget(now)
-	switch {
-	case len(q.cfg.Keeper.Found())+len(q.flying) >= q.cfg.Most:
-		return false, nil, fmt.Errorf("%w: %d parties are kept already", ErrTooMany, q.cfg.Most)
-	case len(q.refused) >= maxRemember || len(q.asked) >= maxRemember:
-		return false, nil, fmt.Errorf("%w: too many different ones", ErrTooMany)
-	case !q.all.more(now, perService):
-		return false, nil, fmt.Errorf("%w: more than %d in %v", ErrTooMany, perService, queryWindow)
+	if err := q.charge(client, now); err != nil {
+		return false, nil, err
 	}
-	if client.IsValid() {
-		who := network(client)
-		c := q.asked[who]
-		if !c.more(now, perClient) {
-			return false, nil, fmt.Errorf("%w: more than %d in %v from %v", ErrTooMany, perClient, queryWindow, who)
-		}
-		c.n++
-		q.asked[who] = c
-	}
-	q.all.n++
 	c := make(chan struct{})
 	q.flying[id] = c
 	return true, c, nil
+}
+
+// charge counts a question of a client, unless that would be one too many.
+func (q *Query) charge(client netip.Addr, now time.Time) error {
+	all := &q.own
+	if client.IsValid() {
+		all = &q.all
+	}
+	if !all.more(now, perService) {
+		return fmt.Errorf("%w: more than %d in %v", ErrTooMany, perService, queryWindow)
+	}
+	if !client.IsValid() {
+		all.n++
+		return nil
+	}
+	who, site := networks(client)
+	c, s := q.asked[who], q.asked[site]
+	for _, b := range []struct {
+		n    *count
+		who  netip.Prefix
+		most int
+	}{{&c, who, perClient}, {&s, site, perSite}} {
+		if !b.n.more(now, b.most) {
+			return fmt.Errorf("%w: more than %d in %v from %v", ErrTooMany, b.most, queryWindow, b.who)
+		}
+	}
+	c.n, s.n, all.n = c.n+1, s.n+1, all.n+1
+	q.asked[who], q.asked[site] = c, s
+	return nil
 }
 
 // more reports whether one more is allowed, and begins a new window when the old
@@ -198,18 +231,17 @@ func (c *count) more(now time.Time, most int) bool {
 	return c.n < most
 }
 
-// network is whom a client's questions count for.
-func network(a netip.Addr) netip.Prefix {
+// networks are whom a client's questions count for: it, and all around it.
+func networks(a netip.Addr) (who, site netip.Prefix) {
 	a = a.Unmap().WithZone("")
-	bits := 32
+	own, all := 32, 24
 	if a.Is6() {
-		bits = 64
+		own, all = 64, 48
 	}
-	p, err := a.Prefix(bits)
-	if err != nil {
-		return netip.PrefixFrom(a, a.BitLen())
-	}
-	return p
+	// Addresses are at least that long.
+	who, _ = a.Prefix(own)
+	site, _ = a.Prefix(all)
+	return who, site
 }
 
 // forget drops what is over.
@@ -232,7 +264,7 @@ func (q *Query) leave(id string, err error) {
 	defer q.mu.Unlock()
 	close(q.flying[id])
 	delete(q.flying, id)
-	if err == nil {
+	if err == nil || errors.Is(err, errStopped) { // while a reload replaces the keeper
 		return
 	}
 	wait := failedFor

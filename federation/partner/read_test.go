@@ -273,12 +273,7 @@ func bareKey(s signer) string {
 		base64.StdEncoding.EncodeToString(s.key.N.Bytes()) + `</ds:Modulus><ds:Exponent>AQAB</ds:Exponent></ds:RSAKeyValue></ds:KeyValue></ds:KeyInfo></md:KeyDescriptor>`
 }
 
-func TestNamesForPeopleAreEnglishAndOneLine(t *testing.T) {
-	ui := `<md:Extensions><mdui:UIInfo xmlns:mdui="urn:oasis:names:tc:SAML:metadata:ui"><mdui:DisplayName xml:lang="de">Leihverkehr</mdui:DisplayName>` +
-		"<mdui:DisplayName xml:lang=\"en\">\n Inter\u202Elibrary\n loan </mdui:DisplayName></mdui:UIInfo></md:Extensions>"
-	if e := read(t, describe(wiki, "", "", ui)); e.Name != "Interlibrary loan" {
-		t.Errorf("%q", e.Name)
-	}
+func TestEntityAttributesAreRead(t *testing.T) {
 	tags := `<md:Extensions><a:EntityAttributes xmlns:a="urn:oasis:names:tc:SAML:metadata:attribute"><s:Attribute xmlns:s="urn:oasis:names:tc:SAML:2.0:assertion" Name="http://macedir.org/entity-category"><s:AttributeValue>http://refeds.org/category/research-and-scholarship</s:AttributeValue></s:Attribute></a:EntityAttributes></md:Extensions>`
 	e := read(t, strings.Replace(describe(wiki, "", "", ""), "<md:SPSSO", tags+"<md:SPSSO", 1))
 	if diff := cmp.Diff(map[string][]string{"http://macedir.org/entity-category": {"http://refeds.org/category/research-and-scholarship"}}, e.Tags); diff != "" {

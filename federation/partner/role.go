@@ -225,14 +225,7 @@ func (e *Entity) requested(role *etree.Element) error {
 
 // people reads what is for people: names, contacts, entity attributes.
 func (e *Entity) people(descriptor, role *etree.Element) error {
-	for _, x := range xmlsec.All(role, nsMetadata, "Extensions") {
-		for _, ui := range xmlsec.All(x, nsUI, "UIInfo") {
-			e.Name = first(e.Name, english(xmlsec.All(ui, nsUI, "DisplayName")))
-		}
-	}
-	for _, o := range xmlsec.All(descriptor, nsMetadata, "Organization") {
-		e.Name = first(e.Name, english(xmlsec.All(o, nsMetadata, "OrganizationDisplayName")))
-	}
+	e.names(descriptor, role)
 	for _, c := range xmlsec.All(descriptor, nsMetadata, "ContactPerson") {
 		for _, m := range xmlsec.All(c, nsMetadata, "EmailAddress") {
 			if text, err := trimmed(m); err == nil && len(e.Contacts) < maxKeys {
@@ -256,45 +249,4 @@ func (e *Entity) people(descriptor, role *etree.Element) error {
 		}
 	}
 	return nil
-}
-
-func first(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
-
-// english returns the text for English, else the first one.
-func english(list []*etree.Element) string {
-	best := ""
-	for _, e := range list {
-		text, err := trimmed(e)
-		if err != nil || text == "" {
-			continue
-		}
-		for _, a := range e.Attr {
-			if a.Space == "xml" && a.Key == "lang" && (a.Value == "en" || strings.HasPrefix(a.Value, "en-")) {
-				return plain(text, 100)
-			}
-		}
-		best = first(best, plain(text, 100))
-	}
-	return best
-}
-
-// plain makes one line of at most n characters without control and direction
-// characters, for names that people read.
-func plain(s string, n int) string {
-	var b strings.Builder
-	for _, r := range strings.Join(strings.Fields(s), " ") {
-		if r < 0x20 || r >= 0x7f && r < 0xa0 || r >= 0x200e && r <= 0x200f || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x61c || r == 0xfeff || r == 0xfffd {
-			continue
-		}
-		if n--; n < 0 {
-			break
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
 }

@@ -19,6 +19,10 @@ type copied struct {
 	Fetched time.Time `json:"fetched"`
 	Tag
 	SHA256 string `json:"sha256"`
+	// Entity and Used are of parties that came by queries: which one it is, and when
+	// somebody last got a token for it.
+	Entity string    `json:"entity,omitempty"`
+	Used   time.Time `json:"used,omitzero"`
 	data   []byte
 }
 
@@ -61,6 +65,15 @@ func writeFile(path string, data []byte, mode os.FileMode) (err error) {
 
 // loadCopy reads a copy, which must be of this address.
 func loadCopy(path, url string) (*copied, error) {
+	c, err := readCopy(path)
+	if err == nil && c.URL != url {
+		return nil, fmt.Errorf("%s is a copy from another address", path)
+	}
+	return c, err
+}
+
+// readCopy reads a copy from whatever address.
+func readCopy(path string) (*copied, error) {
 	data, err := readFile(path, MaxSize+8<<10)
 	if err != nil {
 		return nil, err
@@ -70,10 +83,7 @@ func loadCopy(path, url string) (*copied, error) {
 	if !ok || json.Unmarshal(head, c) != nil {
 		return nil, fmt.Errorf("%s is not a copy of metadata", path)
 	}
-	switch {
-	case c.URL != url:
-		return nil, fmt.Errorf("%s is a copy from another address", path)
-	case c.SHA256 != digest(doc):
+	if c.SHA256 != digest(doc) {
 		return nil, fmt.Errorf("%s was changed since it was written", path)
 	}
 	c.data = doc

@@ -46,6 +46,9 @@ type BackChannel struct {
 	// Client sends messages to the addresses of the registry. It must not follow
 	// redirects.
 	Client *http.Client
+	// Public sends to addresses that parties have named themselves, and must not reach
+	// what is not of the internet. Nil: they are not told.
+	Public *http.Client
 }
 
 // linkName is the name by which a party finds sessions of a person.
@@ -88,6 +91,9 @@ func (h *Handler) serveLogout(w http.ResponseWriter, r *http.Request) error {
 // endLinked ends the sessions that a LogoutRequest names, and tells their other
 // parties as far as no browser is needed for it.
 func (h *Handler) endLinked(r *http.Request, p *Party, head *head, root *etree.Element) (top, second status, err error) {
+	if second, ok := versionOf(head); !ok {
+		return versionMismatch, second, nil
+	}
 	q, err := readLogout(head, root)
 	if err != nil {
 		return requester, "", nil
@@ -107,10 +113,14 @@ func (h *Handler) endLinked(r *http.Request, p *Party, head *head, root *etree.E
 	if err != nil {
 		h.cfg.Logger.ErrorContext(ctx, "sessions that a party ended may live on", "party", p.Key, "error", err)
 	}
+	told := make([]bool, len(ended))
+	var wg sync.WaitGroup // side by side: a party that is down costs its time once
 	for i := range ended {
-		complete = h.tellOthers(ctx, p, &ended[i]) && complete
+		wg.Go(func() { told[i] = h.tellOthers(ctx, p, &ended[i]) })
 		h.recordEnd(r, p, &ended[i])
 	}
+	wg.Wait()
+	complete = complete && !slices.Contains(told, false)
 	switch {
 	case err != nil && len(ended) == 0:
 		return responder, "", nil
@@ -179,8 +189,12 @@ func (h *Handler) back(ctx context.Context, c *chain) {
 // has signed the person out.
 func (h *Handler) send(ctx context.Context, v *visit, index string) error {
 	p := h.cfg.Responder.Parties().ByKey(v.Key)
-	if h.cfg.Back.Client == nil {
-		return errors.New("saml: messages to parties are switched off")
+	client := h.cfg.Back.Client
+	if p.Logout.Public {
+		client = h.cfg.Back.Public
+	}
+	if client == nil {
+		return errors.New("saml: messages to the party are switched off")
 	}
 	c := &chain{SessionIndex: index, Asked: token.NewID()}
 	doc, err := appendLogoutRequest(p, v, c, h.cfg.Now(), h.cfg.Responder.Signer())
@@ -195,7 +209,7 @@ func (h *Handler) send(ctx context.Context, v *visit, index string) error {
 	}
 	req.Header.Set("Content-Type", soapType)
 	req.Header.Set("SOAPAction", `"http://www.oasis-open.org/committees/security"`)
-	res, err := h.cfg.Back.Client.Do(req)
+	res, err := client.Do(req)
 	if err != nil {
 		return err
 	}

@@ -2,11 +2,13 @@ package saml_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,8 +27,17 @@ type backRig struct {
 	*walker
 	store *session.Memory
 	edge  *web.Edge
+	mu    sync.Mutex             // guards asked
 	asked []string               // LogoutRequests to the parties' own endpoint
 	reply func(id string) string // what the party answers
+	// careful counts what the client for addresses of metadata was asked for.
+	careful int
+}
+
+// RoundTrip makes the rig the transport of that client, which reaches nobody.
+func (g *backRig) RoundTrip(*http.Request) (*http.Response, error) {
+	g.careful++
+	return nil, errors.New("refused")
 }
 
 func newBack(t *testing.T) *backRig {
@@ -34,7 +45,9 @@ func newBack(t *testing.T) *backRig {
 	g := &backRig{}
 	wiki := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
+		g.mu.Lock()
 		g.asked = append(g.asked, string(body))
+		g.mu.Unlock()
 		e := tree(t, string(body)).FindElement("./Body/LogoutRequest")
 		if e == nil {
 			t.Errorf("no LogoutRequest: %s", body)
@@ -56,7 +69,7 @@ func newBack(t *testing.T) *backRig {
 	var err error
 	g.handler, err = saml.New(saml.Config{URL: address, Issuers: func() []string { return []string{issuer} }, Responder: g.responder,
 		Flow: g, Seal: sealer(t), Party: func(key string) *federation.RelyingParty { return g.registry.RelyingParty(key) }, SessionCookie: cookie, Audit: g, Now: g.clock,
-		Back: saml.BackChannel{URL: logoutAddress, Links: g.store, Client: wiki.Client(),
+		Back: saml.BackChannel{URL: logoutAddress, Links: g.store, Client: wiki.Client(), Public: &http.Client{Transport: g},
 			Person: func(_ context.Context, s *session.Session, index string) *federation.Subject {
 				return &federation.Subject{Account: alice(), Method: s.Method, AuthenticatedAt: s.AuthenticatedAt, SessionStarted: s.StartedAt, SessionIndex: index}
 			}}})
@@ -239,6 +252,19 @@ func TestS09_ForcedLogoutBySOAP(t *testing.T) {
 	if w := g.send(t, soapLogout(t, nameID)); w.Code == http.StatusOK || !g.alive(t, again) {
 		t.Errorf("stale: %d", w.Code)
 	}
+	// One that has ended while the party's clock still agrees with ours.
+	g = newBack(t)
+	for _, c := range []struct {
+		left time.Duration
+		ends bool
+	}{{-time.Second, false}, {0, false}, {time.Second, true}} {
+		id, nameID, index := g.signIn(t)
+		doc := strings.Replace(logoutRequest(nameElement(nameID, `Format="`+saml.FormatPersistent+`"`), `NotOnOrAfter="`+g.now.Add(c.left).UTC().Format(time.RFC3339)+`"`), address, logoutAddress, 1)
+		doc = strings.Replace(doc, "0123456789abcdef0123456789abcdef", index, 1)
+		if w := g.send(t, envelope(signedXML(t, keyOf(t, "party", 2048), doc))); (w.Code == http.StatusOK) != c.ends || g.alive(t, id) == c.ends {
+			t.Errorf("%s before its end: %d, the session lives %v", c.left, w.Code, g.alive(t, id))
+		}
+	}
 	// A party that is not registered for sign-outs signs nobody out.
 	g = newBack(t)
 	id, nameID, index := g.signIn(t)
@@ -266,7 +292,7 @@ func TestSignOutTellsPartiesBySOAP(t *testing.T) {
 	if _, err := g.leave(&federation.SignOut{Protocol: "wsfed"}); err != nil {
 		t.Fatal(err)
 	}
-	if g.signedOut == nil || !slices.Equal(g.signedOut.Ended, []string{"Wiki"}) || len(g.asked) != 1 || len(g.cookies) != 0 {
+	if g.signedOut == nil || !slices.Equal(called(g.signedOut.Ended), []string{"Wiki"}) || len(g.asked) != 1 || len(g.cookies) != 0 {
 		t.Errorf("%+v after %d requests", g.signedOut, len(g.asked))
 	}
 }
@@ -280,4 +306,49 @@ func cut(s, first, last string) string {
 // tail is what stands in the body of an envelope.
 func tail(s string) string {
 	return strings.TrimSuffix(s[strings.Index(s, "<S:Body>")+len("<S:Body>"):], "</S:Body></S:Envelope>")
+}
+
+// TestSessionsOfOnePersonEndSideBySide: a party that answers late is waited for once,
+// not once for each of the sessions, or the one that asked would hear nothing before
+// its patience ends.
+func TestSessionsOfOnePersonEndSideBySide(t *testing.T) {
+	g := newBack(t)
+	const sessions = 3
+	var nameID string
+	for range sessions {
+		_, nameID, _ = g.signIn(t, "saml:wiki")
+	}
+	var together sync.WaitGroup
+	together.Add(sessions)
+	all := make(chan struct{})
+	go func() { together.Wait(); close(all) }()
+	answer := g.reply
+	g.reply = func(id string) string {
+		together.Done()
+		select {
+		case <-all:
+		case <-t.Context().Done():
+		}
+		g.mu.Lock() // answers are numbered
+		defer g.mu.Unlock()
+		return answer(id)
+	}
+	w := g.send(t, soapLogout(t, nameID))
+	if got := codes(tree(t, w.Body.String()).FindElement("./Body/LogoutResponse")); got != "Success" {
+		t.Errorf("answered with %s", got)
+	}
+	if len(g.asked) != sessions {
+		t.Errorf("the other party was told %d times", len(g.asked))
+	}
+}
+
+// TestS12_AddressOfMetadataGetsTheCarefulClient: Public goes with the party's address.
+func TestS12_AddressOfMetadataGetsTheCarefulClient(t *testing.T) {
+	g := newBack(t)
+	g.registry.ByKey("wiki").Logout.Public = true
+	_, nameID, _ := g.signIn(t, "saml:wiki")
+	w := g.send(t, soapLogout(t, nameID))
+	if got := codes(tree(t, w.Body.String()).FindElement("./Body/LogoutResponse")); got != "Success PartialLogout" || len(g.asked) != 0 || g.careful != 1 {
+		t.Errorf("%s, asked %d times, the careful client %d times", got, len(g.asked), g.careful)
+	}
 }

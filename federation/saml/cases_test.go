@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"sallyport/authn"
+	"sallyport/deploy/testbed/lab"
 	"sallyport/federation"
 	"sallyport/federation/saml"
 )
@@ -18,14 +19,7 @@ import (
 // vectors is the folder of test vectors; the cases lie beside it.
 func vectors(t testing.TB) string {
 	t.Helper()
-	dir := os.Getenv("SALLYPORT_VECTORS")
-	if dir == "" {
-		if os.Getenv("CI") == "true" || os.Getenv("SALLYPORT_LAB") == "1" {
-			t.Fatal("SALLYPORT_VECTORS does not name the folder of test vectors")
-		}
-		t.Skip("VECTOR TEST LEFT OUT: SALLYPORT_VECTORS is not set")
-	}
-	return dir
+	return lab.Vectors(t)
 }
 
 func caseFile(t testing.TB, name string) string {

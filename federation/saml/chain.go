@@ -1,6 +1,7 @@
 package saml
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -99,9 +100,15 @@ func (h *Handler) chain(ctx context.Context, parties []string, sub *federation.S
 		c.SessionIndex = sub.SessionIndex
 	}
 	rs := h.cfg.Responder
-	for _, name := range parties {
+	seen := make(map[string]bool)
+	for _, name := range parties { // latest first, and a party holds the name that it got last
+		name, format, _ := strings.Cut(name, " ")
 		key, ours := strings.CutPrefix(name, "saml:")
 		p := rs.Parties().ByKey(key)
+		if seen[name] {
+			continue
+		}
+		seen[name] = true
 		switch {
 		case !ours:
 			c.Others = append(c.Others, name)
@@ -113,7 +120,7 @@ func (h *Handler) chain(ctx context.Context, parties []string, sub *federation.S
 		case p.Logout == nil || sub == nil:
 			c.Unknown = append(c.Unknown, key)
 		default:
-			a, err := rs.identified(ctx, p, p.entity(), p.NameIDFormat, sub)
+			a, err := rs.identified(ctx, p, p.entity(), cmp.Or(format, p.NameIDFormat), sub)
 			if err != nil {
 				c.Unknown = append(c.Unknown, key)
 				continue
@@ -244,7 +251,7 @@ func topStatus(root *etree.Element) status {
 // other protocols.
 func (h *Handler) finish(w http.ResponseWriter, r *http.Request, c *chain) error {
 	rs := h.cfg.Responder
-	out := &federation.SignOut{Protocol: "saml", ReplyTo: c.ReplyTo, Ended: h.names(c.Ended), Unknown: h.names(c.Unknown)}
+	out := &federation.SignOut{Protocol: "saml", ReplyTo: c.ReplyTo, Ended: h.parties(c.Ended), Unknown: h.parties(c.Unknown)}
 	if c.Party != "" {
 		out.Party = h.cfg.Party(c.Party)
 	}
@@ -261,23 +268,32 @@ func (h *Handler) finish(w http.ResponseWriter, r *http.Request, c *chain) error
 		second = partialLogout
 	}
 	e := &envelope{state: c.Origin.State, hasState: c.Origin.HasState}
-	if len(c.Others) == 0 || p.Logout.Binding == BindingPost {
+	out.Party = &p.RelyingParty
+	switch {
+	case len(c.Others) == 0:
 		return h.answerLogout(w, r, p, c.Origin.ID, c.Origin.Issuer, e, success, second)
+	case p.Logout.Binding == BindingPost:
+		doc, err := rs.logoutResponse(p, c.Origin.ID, c.Origin.Issuer, success, second, true)
+		if err != nil {
+			return err
+		}
+		out.ReplyTo, out.Onward = "", postLogout(p, doc, e)
+		return h.cfg.Flow.Farewell(w, r, out, c.Others)
 	}
 	to, err := rs.redirectLogoutResponse(p, c.Origin.ID, c.Origin.Issuer, success, second, e)
 	if err != nil {
 		return err
 	}
-	out.ReplyTo, out.Party = to, &p.RelyingParty
+	out.ReplyTo = to
 	return h.cfg.Flow.Farewell(w, r, out, c.Others)
 }
 
-// names are the names of parties, for people.
-func (h *Handler) names(keys []string) []string {
-	var list []string
+// parties are those with these keys that are still registered.
+func (h *Handler) parties(keys []string) []*federation.RelyingParty {
+	var list []*federation.RelyingParty
 	for _, key := range keys {
-		if p := h.cfg.Responder.Parties().ByKey(key); p != nil && !slices.Contains(list, p.Name) {
-			list = append(list, p.Name)
+		if p := h.cfg.Responder.Parties().ByKey(key); p != nil {
+			list = append(list, &p.RelyingParty)
 		}
 	}
 	return list
@@ -335,11 +351,7 @@ func appendLogoutRequest(p *Party, v *visit, c *chain, now time.Time, signer *to
 	m := &message{element: "LogoutRequest", id: c.Asked, destination: p.Logout.URL, issuer: v.Issuer, instant: now, notOnOrAfter: now.Add(chainTime)}
 	var w xmlsec.Writer
 	w.Reset(nil)
-	w.Raw(`<saml:NameID xmlns:saml="` + nsAssertion + `" Format="`)
-	w.Attr("Format", v.Format)
-	w.Raw(`">`)
-	w.Text("NameID", v.NameID)
-	w.Raw(`</saml:NameID>`)
+	appendNameID(&w, v.Format, v.NameID)
 	if c.SessionIndex != "" {
 		w.Raw(`<samlp:SessionIndex>`)
 		w.Text("SessionIndex", c.SessionIndex)

@@ -154,7 +154,7 @@ func TestSignOutVisitsEachParty(t *testing.T) {
 	if err := w.form(url.Values{"SAMLResponse": {base64Of(doc)}}); err != nil {
 		t.Fatal(err)
 	}
-	if w.signedOut == nil || !slices.Equal(w.signedOut.Ended, []string{"Signer"}) || !slices.Equal(w.signedOut.Unknown, []string{"Wiki"}) ||
+	if w.signedOut == nil || !slices.Equal(called(w.signedOut.Ended), []string{"Signer"}) || !slices.Equal(called(w.signedOut.Unknown), []string{"Wiki"}) ||
 		!slices.Equal(w.told, []string{"wsfed:party", "wsfed:microsoft365"}) || w.farewell != "https://party.test/bye" {
 		t.Errorf("the page: %+v, tells %v, leads to %q", w.signedOut, w.told, w.farewell)
 	}
@@ -198,7 +198,7 @@ func TestSignOutGoesOnWithoutAPartyThatIsDown(t *testing.T) {
 	if err := w.form(url.Values{"SAMLResponse": {base64Of(doc)}}); err != nil {
 		t.Fatal(err)
 	}
-	if w.signedOut == nil || !slices.Equal(w.signedOut.Ended, []string{"Wiki"}) || !slices.Equal(w.signedOut.Unknown, []string{"Signer"}) {
+	if w.signedOut == nil || !slices.Equal(called(w.signedOut.Ended), []string{"Wiki"}) || !slices.Equal(called(w.signedOut.Unknown), []string{"Signer"}) {
 		t.Errorf("the page: %+v", w.signedOut)
 	}
 	if resume() {
@@ -206,53 +206,20 @@ func TestSignOutGoesOnWithoutAPartyThatIsDown(t *testing.T) {
 	}
 }
 
-func TestPartyHearsWhetherAllOthersAreSignedOut(t *testing.T) {
-	for name, c := range map[string]struct{ status, more, want string }{
-		"all":         {"Success", "", "Success"},
-		"one refused": {"Responder", "", "Success PartialLogout"},
-		"one is partial itself": {"Success",
-			`<samlp:StatusCode Value="urn:oasis:names:tc:SAML:2.0:status:PartialLogout"/>`, "Success PartialLogout"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := newWalker(t, withTwo(t))
-			w.others = []string{"saml:signer", "saml:wiki"}
-			doc := logoutRequest(nameElement(aliceAt(t), ""), "")
-			if _, err := w.query(signedQuery(t, keyOf(t, "party", 2048), doc, "r s")); err != nil {
-				t.Fatal(err)
-			}
-			if w.account != nil {
-				t.Error("the session lives while others are told")
-			}
-			id := w.postedRequest().SelectAttrValue("ID", "")
-			response := signedXML(t, keyOf(t, "wiki", 2048), logoutAnswer(wiki, id, c.status, c.more))
-			r := httptest.NewRequest(http.MethodPost, address, strings.NewReader(url.Values{"SAMLResponse": {base64Of(response)}}.Encode()))
-			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-			if _, err := web.Form(r); err != nil {
-				t.Fatal(err)
-			}
-			to, err := w.serve(r, w.handler.Serve)
-			if err != nil || !strings.HasPrefix(to, sloDone+"?SAMLResponse=") {
-				t.Fatalf("%v, sent to %.80q", err, to)
-			}
-			root := verifyQuery(t, w.rig, to, "SAMLResponse")
-			u, _ := url.Parse(to)
-			if got := codes(root); got != c.want || root.SelectAttrValue("InResponseTo", "") != tree(t, doc).SelectAttrValue("ID", "") || u.Query().Get("RelayState") != "r s" {
-				t.Errorf("%s, want %s", got, c.want)
-			}
-		})
-	}
-}
-
-// With parties of other protocols there is a page between, as nobody confirms there.
-func TestLogoutWithOtherProtocolsIsPartial(t *testing.T) {
-	w := newWalker(t, withLogout(""))
-	w.others = []string{"saml:signer", "wsfed:microsoft365", "saml:wiki"}
-	if _, err := w.query(signedQuery(t, keyOf(t, "party", 2048), logoutRequest(nameElement(aliceAt(t), ""), ""), "s")); err != nil {
+// A party hears the name that it asked for last, whatever it is set up with.
+func TestSignOutNamesThePersonAsThePartyKnowsThem(t *testing.T) {
+	w := newWalker(t, withTwo(t))
+	w.others = []string{"saml:signer " + saml.FormatWindows, "saml:signer", "saml:signer " + saml.FormatEmail}
+	to, err := w.leave(&federation.SignOut{Protocol: "wsfed"})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if got := codes(verifyQuery(t, w.rig, w.farewell, "SAMLResponse")); got != "Success PartialLogout" || !slices.Equal(w.told, []string{"wsfed:microsoft365"}) ||
-		!slices.Equal(w.signedOut.Unknown, []string{"Wiki"}) {
-		t.Errorf("%s, tells %v, %+v", got, w.told, w.signedOut)
+	id := w.asked(to).FindElement("./NameID")
+	if id.Text() != `CONTOSO\alice` || id.SelectAttrValue("Format", "") != saml.FormatWindows {
+		t.Errorf("told of %q, %s", id.Text(), id.SelectAttrValue("Format", ""))
+	}
+	if to, err = w.query(signedAnswer(t, "party", logoutAnswer(signer, w.asked(to).SelectAttrValue("ID", ""), "Success", ""))); err != nil || to != "" {
+		t.Errorf("it is visited again: %q, %v", to, err)
 	}
 }
 
@@ -323,7 +290,7 @@ func TestS09_NobodyElseConfirmsASignOut(t *testing.T) {
 	}
 	w, id := begin()
 	answer := signedAnswer(t, "party", logoutAnswer(signer, id, "Success", ""))
-	if _, err := w.query(answer); err != nil || !slices.Equal(w.signedOut.Ended, []string{"Signer"}) {
+	if _, err := w.query(answer); err != nil || !slices.Equal(called(w.signedOut.Ended), []string{"Signer"}) {
 		t.Fatalf("the answer itself: %v", err)
 	}
 	if _, err := w.query(answer); err == nil {
@@ -353,7 +320,7 @@ func TestC21_PostedLogoutResponseComesBackWithItsCookie(t *testing.T) {
 	if err := w.form(url.Values{"SAMLResponse": {back.Fields[0].Value}}, func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-origin") }); err != nil {
 		t.Fatal(err)
 	}
-	if w.signedOut == nil || !slices.Equal(w.signedOut.Ended, []string{"Wiki"}) {
+	if w.signedOut == nil || !slices.Equal(called(w.signedOut.Ended), []string{"Wiki"}) {
 		t.Errorf("the page: %+v", w.signedOut)
 	}
 }
@@ -372,4 +339,12 @@ func TestSignOutWithoutRoomForItsState(t *testing.T) {
 	if got := codes(verifyQuery(t, w.rig, to, "SAMLResponse")); got != "Success PartialLogout" || u.Query().Get("RelayState") != state {
 		t.Errorf("%s", got)
 	}
+}
+
+// called are the parties' names.
+func called(parties []*federation.RelyingParty) (names []string) {
+	for _, rp := range parties {
+		names = append(names, rp.Name)
+	}
+	return names
 }

@@ -82,6 +82,12 @@ func (q *authnRequest) check(p *Party, issuers []string, now time.Time, window W
 	return format, class, nil
 }
 
+// noKey refuses an encrypted identifier to a party without a key for it (SAML Core 2.0
+// §3.4.1.1).
+func noKey() *refusal {
+	return refuse(requester, invalidNameIDPolicy, "an encrypted identifier is asked for and the party has no key to encrypt to")
+}
+
 // nameID chooses the format of the name identifier.
 func (q *authnRequest) nameID(p *Party) (string, *refusal) {
 	if q.spNameQualifier != "" && q.spNameQualifier != q.issuer {
@@ -90,8 +96,9 @@ func (q *authnRequest) nameID(p *Party) (string, *refusal) {
 	switch {
 	case q.format == "" || q.format == FormatUnspecified:
 		return p.NameIDFormat, nil
-	case q.format == formatEncrypted:
-		return "", refuse(requester, invalidNameIDPolicy, "encrypted identifiers are not offered")
+	case q.format == formatEncrypted && p.Encrypt == nil:
+		return "", noKey()
+	case q.format == formatEncrypted: // of the format that requests without a wish get
 	case !supported(p, q.format):
 		return "", refuse(requester, invalidNameIDPolicy, "format %.200q is not offered", q.format)
 	}

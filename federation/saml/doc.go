@@ -24,8 +24,9 @@
 // in an answer, and it is an NCName by then; RelayState is a form field.
 //
 //   - Replay: an id leads to one token. It is marked when the token is made, not
-//     when the request arrives, so that a person may load the sign-in page twice.
-//     When the shared store is down, each instance remembers for itself. At the
+//     when the request arrives, so that a person may load the sign-in page twice,
+//     and looked up before a password is asked for, so that nobody types one for a
+//     request that will be refused. When the shared store is down, each instance remembers for itself. At the
 //     endpoint of enhanced clients an id may come again, since each copy brings the
 //     password; refused copies are one attempt there (package repeat).
 //   - Pre-dating: all times of a token come from our clock.
@@ -44,6 +45,11 @@
 //     since browsers withhold SameSite=Lax cookies from it. The request counts as
 //     arrived when it comes back.
 //
+//   - A person who is known and gets no token (no value for a claim that is needed, too
+//     many groups, an account that has ended) is told by the party, to which a Status
+//     goes with our reference. Trouble of our own ends on our page, where it can be
+//     tried again, but at a passive request, where nobody looks at a page.
+//
 //   - RelayState may have 8 KiB; the bindings say 80 bytes and nobody keeps to it.
 //     What a browser would not return unchanged (CR, LF, NUL) is refused.
 //
@@ -52,6 +58,11 @@
 //
 //   - A transient identifier is the same for one party during one session, so that
 //     a later message can be matched with it.
+//
+//   - An encrypted identifier (Format …:encrypted, SAML Core 2.0 §3.4.1.1) is given to
+//     who has a key to encrypt to, although the assertion around it is encrypted too
+//     then. Inside is the format that a request without a wish gets. We publish no key,
+//     so that nobody sends us one; our LogoutRequest has it in plain.
 //
 //   - NameQualifier and SPNameQualifier are left out: their defaults are what they
 //     would say.
@@ -66,7 +77,8 @@
 //     since they would not see their own cookies in a hidden frame. The session ends
 //     first; whoever abandons the chain is signed out here and where they have been.
 //     Parties that did not confirm, cannot be told, or speak WS-Federation, which
-//     confirms nothing, make the answer PartialLogout.
+//     confirms nothing, make the answer PartialLogout. Each hears the name that it got
+//     last in the session ([Responder.NameOf]).
 //
 //   - A party whose logout binding is SOAP is told server to server, and any party
 //     with logout may sign people out so, as metadata that names the binding says it

@@ -12,3 +12,7 @@ type downStore struct{}
 func (downStore) Once(context.Context, string, string, time.Duration) (bool, error) {
 	return false, errors.New("the store does not answer")
 }
+
+func (downStore) Seen(context.Context, string, string) (bool, error) {
+	return false, errors.New("the store does not answer")
+}

@@ -18,7 +18,6 @@ import (
 	"sallyport/federation"
 	"sallyport/federation/internal/repeat"
 	"sallyport/federation/internal/xmlsec"
-	"sallyport/federation/token"
 	"sallyport/federation/web"
 )
 
@@ -29,20 +28,6 @@ const (
 	routeECP    = "saml_ecp"
 	protocolECP = "saml-ecp"
 	nsECP       = "urn:oasis:names:tc:SAML:2.0:profiles:SSO:ecp"
-)
-
-// pace is how long after its verdict a refusal of an accepted password is held
-// back, so that it comes no sooner than that of a wrong one.
-const pace = 400 * time.Millisecond
-
-// Access says who may use the endpoint of enhanced clients.
-type Access uint8
-
-// The accesses. The zero value is off.
-const (
-	Off        Access = iota
-	Inside            // clients in the corporate networks
-	Everywhere        // everybody
 )
 
 // Passwords checks credentials and wipes the password.
@@ -61,7 +46,7 @@ type ECPConfig struct {
 	// https://sts.contoso.test/adfs/services/saml/ecp. Required.
 	URL string
 	// Access says who may use the endpoint; called for every request. Nil: nobody.
-	Access func() Access
+	Access func() web.Access
 	// Passwords is the one password pipeline. Required.
 	Passwords Passwords
 	// Audit gets the events; no token leaves without its own. Required.
@@ -127,11 +112,7 @@ func (h *ECP) Routes(r *web.Router) {
 // open refuses those for whom the endpoint is not there: when it is off for them,
 // and browsers, which would send a password that they have kept.
 func (h *ECP) open(r *http.Request) error {
-	access := Off
-	if h.cfg.Access != nil {
-		access = h.cfg.Access()
-	}
-	if access == Off || access == Inside && !web.From(r.Context()).Inside {
+	if h.cfg.Access == nil || !h.cfg.Access().Admits(r) {
 		return &federation.Error{Problem: federation.ProblemNotFound, Status: http.StatusNotFound, Cause: errors.New("saml: the endpoint is off for this client")}
 	}
 	if r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Mode") != "" {
@@ -175,6 +156,7 @@ func (h *ECP) serve(w http.ResponseWriter, r *http.Request) error {
 		return h.count("refused_request", h.tell(w, r, q, told))
 	}
 	res, first := h.repeats.Verify(r.Context(), h.name(q, name, password), func() authn.Result {
+		q.begun = time.Now()
 		return h.cfg.Passwords.Verify(r.Context(), h.attempt(r, q), authn.Credentials{Name: name, Password: password})
 	})
 	switch {
@@ -237,6 +219,8 @@ type enhanced struct {
 	head   *head
 	req    *federation.SignInRequest
 	signed bool
+	// begun is when the password began to be judged.
+	begun time.Time
 }
 
 // read turns the body into a request, or into a refusal that the party is told.
@@ -286,108 +270,6 @@ func (h *ECP) attempt(r *http.Request, q *enhanced) authn.Attempt {
 		Protocol: protocolECP, Party: q.req.Realm, Client: info.Client, Inside: info.Inside,
 		Reference: info.Reference, CorrelationID: info.CorrelationID,
 	}
-}
-
-// tell answers a request that cannot be met with a Status.
-func (h *ECP) tell(w http.ResponseWriter, r *http.Request, q *enhanced, told *refusal) error {
-	to := q.party.enhancedConsumer()
-	if told.to != nil {
-		to = told.to
-	}
-	told.to = to
-	message, _, err := h.cfg.Messages.cfg.Responder.refusal(told, q.head.id)
-	if err != nil {
-		return err
-	}
-	_ = h.cfg.Messages.audited(r, q.party, strings.TrimPrefix(string(told.second), statusPrefix), told)
-	return h.send(w, to.URL, q.signed, message)
-}
-
-// issue answers a person who has proved who they are.
-func (h *ECP) issue(w http.ResponseWriter, r *http.Request, q *enhanced, res *authn.Result) error {
-	ctx := r.Context()
-	sub := &federation.Subject{
-		Account: res.Account, Method: authn.MethodPassword, AuthenticatedAt: res.At, SessionStarted: res.At,
-		InsideNetwork: web.From(ctx).Inside,
-		SessionIndex:  token.NewID(), // parties expect one; it leads to no session
-	}
-	x, err := parseExtra(q.req.Extra)
-	if err != nil {
-		return err
-	}
-	x.repeatable = true // each copy brings the password itself
-	made, err := h.cfg.Messages.cfg.Responder.make(ctx, q.party, q.req, sub, x)
-	if err != nil {
-		return h.noToken(r, q, sub, err)
-	}
-	e := h.event(r, audit.TokenIssued, q, sub.Account)
-	e.Method, e.TokenID, e.KeyID, e.Subject, e.Issuer = authn.MethodPassword.String(), made.assertion.ID, made.keyID, made.assertion.NameID, made.assertion.Issuer
-	if err := h.cfg.Audit.Record(ctx, e); err != nil {
-		return h.count("failed", fmt.Errorf("saml: audit: %w", err))
-	}
-	return h.count("issued", h.send(w, q.req.ReplyTo, q.signed, made.message))
-}
-
-// noToken answers a person who is known and gets no token. That the password was
-// right shows neither in the answer nor in the time.
-func (h *ECP) noToken(r *http.Request, q *enhanced, sub *federation.Subject, cause error) error {
-	problem := federation.ProblemNotAllowed
-	var told *refusal
-	if !errors.As(cause, &told) {
-		problem = federation.ProblemOf(cause)
-	}
-	e := h.event(r, audit.TokenRefused, q, sub.Account)
-	e.Reason, e.Detail = string(problem), cause.Error()
-	if err := h.cfg.Audit.Record(context.WithoutCancel(r.Context()), e); err != nil {
-		cause = errors.Join(cause, fmt.Errorf("saml: audit: %w", err))
-	}
-	switch problem {
-	case federation.ProblemInternal, federation.ProblemDirectory, federation.ProblemBusy:
-		return h.count("failed", cause)
-	}
-	hold := time.NewTimer(pace)
-	defer hold.Stop()
-	select {
-	case <-hold.C:
-	case <-r.Context().Done():
-	}
-	return h.count("refused", unauthorized(q.party, cause))
-}
-
-// event begins an audit event of this request.
-func (h *ECP) event(r *http.Request, code audit.Code, q *enhanced, acc *authn.Account) *audit.Event {
-	info := web.From(r.Context())
-	e := &audit.Event{
-		Time: h.cfg.Now(), Code: code, Reference: info.Reference, CorrelationID: info.CorrelationID, Protocol: protocolECP,
-		Inside: info.Inside, Client: info.Client.String(), Party: q.req.Realm,
-		Account: acc.ID.String(), AccountName: acc.Name(), UPN: acc.UPN,
-	}
-	if info.Via.IsValid() {
-		e.Detail = "signed in by " + info.Via.String() + " in their name"
-	}
-	return e
-}
-
-// send writes the envelope (SAML Profiles 2.0 §4.2.4.2): the address lets the client
-// see that the answer is for the party that it asked for.
-func (h *ECP) send(w http.ResponseWriter, to string, authenticated bool, message []byte) error {
-	var x xmlsec.Writer
-	x.Reset(make([]byte, 0, 1024+len(message)))
-	block := ` xmlns:ecp="` + nsECP + `" S:actor="http://schemas.xmlsoap.org/soap/actor/next" S:mustUnderstand="`
-	x.Raw(soapStart + `<S:Header><ecp:Response` + block + `1" AssertionConsumerServiceURL="`)
-	x.Attr("AssertionConsumerServiceURL", to)
-	x.Raw(`"/>`)
-	if authenticated {
-		x.Raw(`<ecp:RequestAuthenticated` + block + `0"/>`)
-	}
-	x.Raw(`</S:Header><S:Body>`)
-	x.RawBytes(message)
-	x.Raw(soapEnd)
-	body, err := x.Bytes()
-	if err != nil {
-		return err
-	}
-	return sendSOAP(w, http.StatusOK, body)
 }
 
 // enhancedConsumer is the endpoint for enhanced clients whose request names none.

@@ -12,6 +12,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+
+	"sallyport/federation/internal/xmlsec"
+	"sallyport/federation/token"
 )
 
 // The algorithms that assertions can be encrypted with (XML-ENC §5.2.4, §5.5.2).
@@ -93,10 +96,9 @@ func (e Encryption) options() *rsa.OAEPOptions {
 	return o
 }
 
-// The frame of an EncryptedAssertion, in canonical form.
+// The frame of EncryptedData, in canonical form.
 const (
-	encryptedStart = `<saml:EncryptedAssertion xmlns:saml="` + nsAssertion + `">` +
-		`<xenc:EncryptedData xmlns:xenc="http://www.w3.org/2001/04/xmlenc#" Type="http://www.w3.org/2001/04/xmlenc#Element">` +
+	encryptedStart = `<xenc:EncryptedData xmlns:xenc="http://www.w3.org/2001/04/xmlenc#" Type="http://www.w3.org/2001/04/xmlenc#Element">` +
 		`<xenc:EncryptionMethod Algorithm="`
 	encryptedKeyStart = `"></xenc:EncryptionMethod>` +
 		`<ds:KeyInfo xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><xenc:EncryptedKey><xenc:EncryptionMethod Algorithm="`
@@ -106,7 +108,7 @@ const (
 	encryptedKey     = `"></ds:DigestMethod></xenc:EncryptionMethod><xenc:CipherData><xenc:CipherValue>`
 	encryptedKeyEnd  = `</xenc:CipherValue></xenc:CipherData></xenc:EncryptedKey></ds:KeyInfo>` +
 		`<xenc:CipherData><xenc:CipherValue>`
-	encryptedEnd = `</xenc:CipherValue></xenc:CipherData></xenc:EncryptedData></saml:EncryptedAssertion>`
+	encryptedEnd = `</xenc:CipherValue></xenc:CipherData></xenc:EncryptedData>`
 )
 
 // head is everything before the wrapped key.
@@ -118,9 +120,28 @@ func (e Encryption) head() string {
 	return s + encryptedKey
 }
 
-// encrypt returns the EncryptedAssertion of a signed assertion, in canonical form.
+// encryptAssertion returns the EncryptedAssertion of a signed assertion, in canonical
+// form.
+func encryptAssertion(assertion []byte, p *Party) ([]byte, error) {
+	return encrypt(`<saml:EncryptedAssertion xmlns:saml="`+nsAssertion+`">`, assertion, `</saml:EncryptedAssertion>`, p.Encrypt, p.Encryption)
+}
+
+// encryptID returns the EncryptedID of an assertion's name identifier, in the
+// canonical form that it has inside of the assertion.
+func encryptID(a *token.Assertion, p *Party) ([]byte, error) {
+	var w xmlsec.Writer
+	w.Reset(nil)
+	appendNameID(&w, a.NameIDFormat, a.NameID)
+	id, err := w.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	return encrypt(`<saml:EncryptedID>`, id, `</saml:EncryptedID>`, p.Encrypt, p.Encryption)
+}
+
+// encrypt returns the EncryptedData of an element between a start and an end tag.
 // Nothing is decrypted anywhere in this service.
-func encrypt(assertion []byte, to *x509.Certificate, e Encryption) ([]byte, error) {
+func encrypt(start string, element []byte, end string, to *x509.Certificate, e Encryption) ([]byte, error) {
 	pub, ok := to.PublicKey.(*rsa.PublicKey)
 	if !ok {
 		return nil, errors.New("the certificate's key is not RSA")
@@ -143,14 +164,14 @@ func encrypt(assertion []byte, to *x509.Certificate, e Encryption) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
-	sealed := gcm.Seal(nil, nil, assertion, nil)
+	sealed := gcm.Seal(nil, nil, element, nil)
 	wrapped, err := rsa.EncryptOAEPWithOptions(rand.Reader, pub, key, e.options())
 	if err != nil {
 		return nil, err
 	}
 	enc, head := base64.StdEncoding, e.head()
-	out := make([]byte, 0, len(head)+len(encryptedKeyEnd)+len(encryptedEnd)+enc.EncodedLen(len(wrapped))+enc.EncodedLen(len(sealed)))
-	out = enc.AppendEncode(append(out, head...), wrapped)
+	out := make([]byte, 0, len(start)+len(head)+len(encryptedKeyEnd)+len(encryptedEnd)+len(end)+enc.EncodedLen(len(wrapped))+enc.EncodedLen(len(sealed)))
+	out = enc.AppendEncode(append(append(out, start...), head...), wrapped)
 	out = enc.AppendEncode(append(out, encryptedKeyEnd...), sealed)
-	return append(out, encryptedEnd...), nil
+	return append(append(out, encryptedEnd...), end...), nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/beevik/etree"
 
+	"sallyport/deploy/testbed/lab"
 	"sallyport/federation"
 	"sallyport/federation/saml"
 )
@@ -23,13 +24,7 @@ import (
 // the hashes that the message names.
 func openssl(t *testing.T, method *etree.Element, wrapped []byte) []byte {
 	t.Helper()
-	path, err := exec.LookPath("openssl")
-	if err != nil {
-		if os.Getenv("SALLYPORT_LAB") == "1" {
-			t.Fatal("openssl is not on PATH")
-		}
-		t.Skip("openssl is not on PATH: nobody decrypts")
-	}
+	path := lab.Program(t, "openssl", "openssl")
 	hash := func(e *etree.Element, standard string) string {
 		if e == nil {
 			return standard

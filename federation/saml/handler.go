@@ -1,6 +1,7 @@
 package saml
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +34,7 @@ type Flow interface {
 	// End ends the session and returns the parties that know it, as PROTOCOL:KEY.
 	End(w http.ResponseWriter, r *http.Request, out *federation.SignOut) []string
 	// Farewell is the page after a sign-out, which tells these parties of it in frames
-	// and leads on to out.ReplyTo.
+	// and leads on to out.ReplyTo or with out.Onward.
 	Farewell(w http.ResponseWriter, r *http.Request, out *federation.SignOut, parties []string) error
 }
 
@@ -157,13 +158,26 @@ func (h *Handler) authenticate(w http.ResponseWriter, r *http.Request, e *envelo
 	if !req.ForceLogin && h.roundTrip(r, e) {
 		return h.cfg.Flow.Hand(w, r, h.self(p), h.again(e))
 	}
-	err = h.cfg.Flow.Begin(w, r, req)
-	if !errors.Is(err, federation.ErrPassive) {
+	switch err = h.cfg.Flow.Begin(w, r, req); {
+	case errors.Is(err, federation.ErrPassive):
+		told = refuse(responder, noPassive, "the person would have to be asked")
+	case err != nil && req.Passive && answerable(err) && (!web.From(r.Context()).Framed || len(p.FrameOrigins) > 0):
+		told = refuse(responder, "", "%w", err) // nobody looks at a page of ours
+	default:
 		return err
 	}
-	told = refuse(responder, noPassive, "the person would have to be asked")
 	told.to = &Endpoint{URL: req.ReplyTo}
 	return h.tell(w, r, p, told, head, e)
+}
+
+// answerable reports whether a party may hear of an error at a passive request: what
+// went wrong here, and not that the request itself is no good.
+func answerable(err error) bool {
+	switch federation.ProblemOf(err) {
+	case federation.ProblemBadRequest, federation.ProblemStale, federation.ProblemUnknownParty, federation.ProblemLoop:
+		return false
+	}
+	return !errors.Is(err, federation.ErrUsed)
 }
 
 // sender finds out who sent a message and proves it as far as the party's settings
@@ -201,13 +215,9 @@ func (h *Handler) sender(ctx context.Context, e *envelope, sign bool) (*head, *P
 	if err != nil || proved.issuer != claimed.issuer {
 		return nil, p, nil, bad(p, "what is signed has another head than the message")
 	}
-	own := h.cfg.URL
-	if e.at != "" {
-		own = e.at
-	}
 	switch {
-	case proved.destination != "" && !destination(proved.destination, own):
-		return nil, p, nil, bad(p, "Destination %.300q is not %s", proved.destination, own)
+	case proved.destination != "" && !h.destined(e, proved.destination):
+		return nil, p, nil, bad(p, "Destination %.300q is not %s", proved.destination, cmp.Or(e.at, h.cfg.URL))
 	case proved.destination == "" && signed && e.at == "": // SAML Bindings 2.0 §3.4.5.2, §3.5.5.2
 		return nil, p, nil, bad(p, "a signed message needs a Destination")
 	case !h.cfg.Window.holds(proved.instant, h.cfg.Now()):
@@ -215,6 +225,16 @@ func (h *Handler) sender(ctx context.Context, e *envelope, sign bool) (*head, *P
 			fmt.Errorf("saml: IssueInstant is %v from now", proved.instant.Sub(h.cfg.Now()).Round(time.Second)))
 	}
 	return proved, p, root, nil
+}
+
+// destined reports whether a message is for the place that it came to. The addresses for
+// sign-ins that begin here are written with a query that names the party.
+func (h *Handler) destined(e *envelope, value string) bool {
+	if e.at != "" {
+		return destination(value, e.at)
+	}
+	path, _, _ := strings.Cut(value, "?")
+	return destination(value, h.cfg.URL) || destination(path, h.origin+initiatedPath) || destination(path, h.origin+initiatedPathOld)
 }
 
 // verify checks every signature that a message has.
@@ -248,11 +268,7 @@ func (h *Handler) request(e *envelope, head *head, p *Party, root *etree.Element
 	if e.at != "" {
 		standard, choose = p.enhancedConsumer(), (*authnRequest).enhancedConsumer
 	}
-	if head.version != "2.0" {
-		second := versionTooHigh
-		if head.version < "2.0" {
-			second = versionTooLow
-		}
+	if second, ok := versionOf(head); !ok {
 		told := refuse(versionMismatch, second, "Version is %.20q", head.version)
 		told.to = standard
 		return nil, told, nil
@@ -290,7 +306,7 @@ func hint(subject string) string {
 // tell answers a party with a Status.
 func (h *Handler) tell(w http.ResponseWriter, r *http.Request, p *Party, told *refusal, head *head, e *envelope) error {
 	req := &federation.SignInRequest{State: e.state, HasState: e.hasState}
-	ans, err := h.cfg.Responder.refuse(&p.RelyingParty, told, head.id, req)
+	ans, err := h.cfg.Responder.refuse(r.Context(), &p.RelyingParty, told, head.id, req)
 	if err != nil {
 		return err
 	}
@@ -298,7 +314,7 @@ func (h *Handler) tell(w http.ResponseWriter, r *http.Request, p *Party, told *r
 	if second == "" {
 		second = told.top
 	}
-	h.answers.WithLabelValues(p.Key, strings.TrimPrefix(string(second), statusPrefix)).Inc()
+	h.answers.WithLabelValues(p.Label(), strings.TrimPrefix(string(second), statusPrefix)).Inc()
 	_ = h.audited(r, p, strings.TrimPrefix(string(second), statusPrefix), told)
 	return h.cfg.Flow.Hand(w, r, &p.RelyingParty, ans)
 }
@@ -357,5 +373,5 @@ func (h *Handler) self(p *Party) *federation.RelyingParty {
 	if p == nil {
 		return &federation.RelyingParty{FormActions: []string{h.origin}}
 	}
-	return &federation.RelyingParty{Key: p.Key, Name: p.Name, FormActions: []string{h.origin}}
+	return &federation.RelyingParty{Key: p.Key, Name: p.Name, Names: p.Names, FormActions: []string{h.origin}}
 }

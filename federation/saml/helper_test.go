@@ -1,30 +1,22 @@
 package saml_test
 
 import (
-	"bytes"
-	"compress/flate"
 	"context"
-	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/base64"
 	"errors"
-	"fmt"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/beevik/etree"
-	dsig "github.com/russellhaering/goxmldsig"
 
 	"sallyport/authn"
 	"sallyport/authn/audit"
@@ -258,91 +250,9 @@ func (g *rig) post(form url.Values, edit ...func(*http.Request)) error {
 	return g.handler.Serve(httptest.NewRecorder(), r)
 }
 
-// redirect is the query that carries a message.
-func redirect(message string, more ...string) string {
-	return "SAMLRequest=" + url.QueryEscape(deflated(message)) + strings.Join(more, "")
-}
-
-func posted(message string) url.Values {
-	return url.Values{"SAMLRequest": {base64.StdEncoding.EncodeToString([]byte(message))}}
-}
-
-func deflated(message string) string {
-	var b bytes.Buffer
-	w, _ := flate.NewWriter(&b, flate.BestCompression)
-	_, _ = w.Write([]byte(message))
-	_ = w.Close()
-	return base64.StdEncoding.EncodeToString(b.Bytes())
-}
-
 var serial struct {
 	sync.Mutex
 	n int
-}
-
-// request writes an AuthnRequest of wiki; attributes and body are added.
-func request(attributes, body string) string { return requestOf(wiki, attributes, body) }
-
-func requestOf(entity, attributes, body string) string {
-	serial.Lock()
-	serial.n++
-	id := fmt.Sprintf("_t%d", serial.n)
-	serial.Unlock()
-	if !strings.Contains(attributes, "IssueInstant=") {
-		attributes += ` IssueInstant="2026-12-01T09:00:00Z"`
-	}
-	if !strings.Contains(attributes, "Version=") {
-		attributes += ` Version="2.0"`
-	}
-	if !strings.Contains(" "+attributes, " ID=") {
-		attributes += ` ID="` + id + `"`
-	}
-	return `<samlp:AuthnRequest xmlns:samlp="` + protocol + `" xmlns:saml="` + names + `" ` + attributes + `><saml:Issuer>` + entity +
-		`</saml:Issuer>` + body + `</samlp:AuthnRequest>`
-}
-
-// signedQuery signs a Redirect query as the binding asks.
-func signedQuery(t testing.TB, p *pair, message, state string) string {
-	t.Helper()
-	q := "SAMLRequest=" + url.QueryEscape(deflated(message))
-	if state != "" {
-		q += "&RelayState=" + url.QueryEscape(state)
-	}
-	q += "&SigAlg=" + url.QueryEscape("http://www.w3.org/2001/04/xmldsig-more#rsa-sha256")
-	sum := sha256.Sum256([]byte(q))
-	sig, err := rsa.SignPKCS1v15(rand.Reader, p.key, crypto.SHA256, sum[:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return q + "&Signature=" + url.QueryEscape(base64.StdEncoding.EncodeToString(sig))
-}
-
-// signedXML signs a message with another library than ours and puts the signature
-// behind the issuer.
-func signedXML(t testing.TB, p *pair, message string) string {
-	t.Helper()
-	doc := etree.NewDocument()
-	if err := doc.ReadFromString(message); err != nil {
-		t.Fatal(err)
-	}
-	ctx, err := dsig.NewSigningContext(p.key, [][]byte{p.cert.Raw})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx.Canonicalizer = dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList("")
-	if err := ctx.SetSignatureMethod("http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"); err != nil {
-		t.Fatal(err)
-	}
-	signed, err := ctx.SignEnveloped(doc.Root())
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := etree.NewDocumentWithRoot(signed).WriteToString()
-	if err != nil {
-		t.Fatal(err)
-	}
-	start, end := strings.Index(out, "<ds:Signature"), strings.Index(out, "</ds:Signature>")+len("</ds:Signature>")
-	return strings.Replace(out[:start]+out[end:], "</saml:Issuer>", "</saml:Issuer>"+out[start:end], 1)
 }
 
 // tokens returns how many tokens left.
@@ -358,32 +268,6 @@ func (g *rig) tokens() int {
 	return n
 }
 
-// message returns the decoded SAMLResponse of an answer.
-func message(t testing.TB, ans *federation.Answer) string {
-	t.Helper()
-	for _, f := range ans.Fields {
-		if f.Name == "SAMLResponse" {
-			raw, err := base64.StdEncoding.DecodeString(f.Value)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return string(raw)
-		}
-	}
-	t.Fatal("no SAMLResponse in the answer")
-	return ""
-}
-
-// relayState returns the field and whether it is there.
-func relayState(ans *federation.Answer) (string, bool) {
-	for _, f := range ans.Fields {
-		if f.Name == "RelayState" {
-			return f.Value, true
-		}
-	}
-	return "", false
-}
-
 // answer is the one answer with a token, as a tree.
 func (g *rig) answer() *etree.Element {
 	g.t.Helper()
@@ -391,15 +275,6 @@ func (g *rig) answer() *etree.Element {
 		g.t.Fatal("no answer")
 	}
 	return tree(g.t, message(g.t, g.answers[len(g.answers)-1]))
-}
-
-func tree(t testing.TB, xml string) *etree.Element {
-	t.Helper()
-	doc := etree.NewDocument()
-	if err := doc.ReadFromString(xml); err != nil {
-		t.Fatal(err)
-	}
-	return doc.Root()
 }
 
 // status returns the codes of the last answer that was handed without a token.
@@ -452,18 +327,6 @@ func (g *rig) raw(query string) {
 	_ = g.handler.Serve(httptest.NewRecorder(), r)
 }
 
-// initiate begins a sign-in here, through the edge.
-func (g *rig) initiate(query string) error {
-	g.t.Helper()
-	var got error
-	edge, err := web.New(web.Config{Trust: web.Trust{Hosts: []string{"sts.contoso.test"}}, Pages: errorPage(func(e *federation.Error) { got = e })}, g.handler)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	edge.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "https://sts.contoso.test/adfs/ls/IdpInitiatedSignOn.aspx?"+query, nil))
-	return got
-}
-
 // errorPage notes the error that would be shown.
 type errorPage func(*federation.Error)
 
@@ -499,35 +362,3 @@ func (g *rig) getTo(query string) (string, error) {
 	err := g.handler.Serve(w, r)
 	return w.Header().Get("Location"), err
 }
-
-// answerQuery signs a Redirect query that carries a response.
-func answerQuery(t testing.TB, p *pair, message string) string {
-	t.Helper()
-	q := "SAMLResponse=" + url.QueryEscape(deflated(message)) + "&SigAlg=" + url.QueryEscape("http://www.w3.org/2001/04/xmldsig-more#rsa-sha256")
-	sum := sha256.Sum256([]byte(q))
-	sig, err := rsa.SignPKCS1v15(rand.Reader, p.key, crypto.SHA256, sum[:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return q + "&Signature=" + url.QueryEscape(base64.StdEncoding.EncodeToString(sig))
-}
-
-// decoded is a field of an answer without its base64.
-func decoded(t testing.TB, ans *federation.Answer, name string) string {
-	t.Helper()
-	for _, f := range ans.Fields {
-		if f.Name == name {
-			raw, err := base64.StdEncoding.DecodeString(f.Value)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return string(raw)
-		}
-	}
-	t.Fatalf("no %s in the answer", name)
-	return ""
-}
-
-func base64Of(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
-
-func base36(t time.Time) string { return strconv.FormatInt(t.Unix(), 36) }

@@ -1,17 +1,14 @@
 package saml_test
 
 import (
-	"encoding/pem"
-	"os"
-	"os/exec"
-	"path/filepath"
+	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
-	"crypto/x509"
-
 	"sallyport/authn"
 	"sallyport/federation"
+	"sallyport/federation/claims"
 	"sallyport/federation/saml"
 )
 
@@ -70,6 +67,51 @@ func TestNameIdentifiers(t *testing.T) {
 	}
 }
 
+// An attribute that the settings chose names people in each format that holds it.
+func TestNameOfTheSettingsInEachFormat(t *testing.T) {
+	for format, want := range map[string]string{
+		saml.FormatUnspecified: "4711@hr.test", saml.FormatEmail: "4711@hr.test", saml.FormatPersistent: "4711@hr.test", saml.FormatWindows: `CONTOSO\alice`,
+	} {
+		if got := nameID(t, wiki, format, func(g *rig) { ownName(g, "4711@hr.test") }); got != want {
+			t.Errorf("%s: %q, want %q", format, got, want)
+		}
+	}
+	if got := nameID(t, wiki, saml.FormatTransient, func(g *rig) { ownName(g, "4711@hr.test") }); strings.Contains(got, "4711") {
+		t.Errorf("transient: %q", got)
+	}
+	for format, name := range map[string]string{saml.FormatEmail: "4711", saml.FormatPersistent: strings.Repeat("x", 257)} {
+		g := newRig(t)
+		ownName(g, name)
+		if err := g.get(redirect(request("", `<samlp:NameIDPolicy Format="`+format+`"/>`))); err != nil {
+			t.Fatal(err)
+		}
+		if top, second := g.status(); top != "Requester" || second != "InvalidNameIDPolicy" {
+			t.Errorf("%.10q as %s: %s %s", name, format, top, second)
+		}
+	}
+	// The party signs the person out by that name.
+	g := newRig(t, withLogout(""))
+	ownName(g, "4711@hr.test")
+	if _, err := g.getTo(signedQuery(t, keyOf(t, "party", 2048), logoutRequest(nameElement("4711@hr.test", `Format="`+saml.FormatPersistent+`"`), ""), "")); err != nil || g.account != nil {
+		t.Errorf("signed out by its own name: %v, the session lives: %v", err, g.account != nil)
+	}
+}
+
+// ownName lets the rules of all parties take the name from employeeID, and gives the
+// person one.
+func ownName(g *rig, value string) {
+	rules := map[string]claims.Rules{}
+	for _, p := range g.registry.All() {
+		p.OwnNames, rules[p.Key] = true, claims.Rules{NameID: claims.NameID{Attribute: "employeeID"}}
+	}
+	engine, err := claims.New(claims.Config{Issuer: issuer, Now: g.clock, Rules: rules})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.responder.Claims = func() saml.Claims { return engine }
+	g.account.Attributes["employeeid"] = []string{value}
+}
+
 func TestPersistentIdentifiersNeedASecret(t *testing.T) {
 	g := newRig(t)
 	g.responder.Identifiers = saml.Identifiers{}
@@ -78,59 +120,6 @@ func TestPersistentIdentifiersNeedASecret(t *testing.T) {
 	}
 	if top, second := g.status(); top != "Requester" || second != "InvalidNameIDPolicy" || g.tokens() != 0 {
 		t.Errorf("%s %s", top, second)
-	}
-}
-
-// xmlsec1 decrypts what we encrypt, and what is inside verifies.
-func TestI09_EncryptedAssertionIsReadByXmlsec(t *testing.T) {
-	path, err := exec.LookPath("xmlsec1")
-	if err != nil {
-		if os.Getenv("SALLYPORT_LAB") == "1" {
-			t.Fatal("xmlsec1 is not on PATH")
-		}
-		t.Skip("xmlsec1 is not on PATH: nobody decrypts")
-	}
-	party := keyOf(t, "party", 2048)
-	for name, sign := range map[string]saml.Sign{"both": saml.SignBoth, "assertion": saml.SignAssertion} {
-		t.Run(name, func(t *testing.T) {
-			g := newRig(t, func(p []*saml.Party) { p[0].Encrypt, p[0].Sign = party.cert, sign })
-			if err := g.get(redirect(request("", ""))); err != nil {
-				t.Fatal(err)
-			}
-			doc := message(t, g.answers[0])
-			if strings.Contains(doc, "alice") || strings.Contains(doc, "<saml:Assertion") {
-				t.Fatal("the assertion is not encrypted")
-			}
-			if sign == saml.SignBoth {
-				xmlsec1(t, g, doc, "Response")
-			}
-			dir := t.TempDir()
-			key, in, out := filepath.Join(dir, "party.pem"), filepath.Join(dir, "in.xml"), filepath.Join(dir, "out.xml")
-			der, err := x509.MarshalPKCS8PrivateKey(party.key)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for file, content := range map[string][]byte{key: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), in: []byte(doc)} {
-				if err := os.WriteFile(file, content, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if text, err := exec.Command(path, "--decrypt", "--privkey-pem", key, "--output", out, in).CombinedOutput(); err != nil {
-				t.Fatalf("xmlsec1 cannot decrypt: %v\n%s", err, text)
-			}
-			plain, err := os.ReadFile(out)
-			if err != nil {
-				t.Fatal(err)
-			}
-			root := tree(t, string(plain))
-			a := root.FindElement("//EncryptedAssertion/Assertion")
-			if a == nil || a.FindElement("./Subject/NameID").Text() != "alice@contoso.test" {
-				t.Fatalf("no assertion inside: %s", plain)
-			}
-			start, end := strings.Index(string(plain), "<saml:Assertion"), strings.LastIndex(string(plain), "</saml:Assertion>")
-			inside := string(plain)[start:end] + "</saml:Assertion>"
-			xmlsec1(t, g, `<samlp:Response xmlns:samlp="`+protocol+`" ID="_r">`+inside+`</samlp:Response>`, "Assertion")
-		})
 	}
 }
 
@@ -178,7 +167,39 @@ func TestSignInsThatBeginHere(t *testing.T) {
 			t.Error("the answer names a request")
 		}
 	}
-	for _, query := range []string{"", "loginToRp=urn:other", "loginToRp=urn%3Afederation%3AMicrosoftOnline", "loginToRp=a&loginToRp=b", "RelayState=x",
+	// Old bookmarks, and people who look whether the service works.
+	g := newRig(t, func(p []*saml.Party) { p[0].Unsolicited = true })
+	if w := g.begin("/adfs/ls/IdpInitiatedSignOn.htm", "LoginToRP=https%3A%2F%2Fwiki.fabrikam.test%2Fsp"); w.Code != http.StatusOK || g.tokens() != 1 {
+		t.Errorf("AD FS's older address: %d", w.Code)
+	}
+	if w := g.begin("/adfs/ls/idpinitiatedsignon.aspx", ""); w.Code != http.StatusSeeOther || w.Header().Get("Location") != address {
+		t.Errorf("without a party: %d to %q", w.Code, w.Header().Get("Location"))
+	}
+	// A request that comes to that address is a request.
+	p := keyOf(t, "party", 2048)
+	at := `Destination="https://sts.contoso.test/adfs/ls/IdpInitiatedSignOn.aspx?logintoRP=sp.fabrikam.test"`
+	for name, send := range map[string]func(*rig){
+		"redirect": func(g *rig) {
+			g.begin("/adfs/ls/idpinitiatedsignon.aspx", "logintoRP=sp.fabrikam.test&"+signedQuery(t, p, requestOf(signer, at, ""), "a b"))
+		},
+		"post": func(g *rig) {
+			g.form("/adfs/ls/idpinitiatedsignon.aspx?logintoRP=sp.fabrikam.test", url.Values{"SAMLRequest": posted(signedXML(t, p, requestOf(signer, at, "")))["SAMLRequest"], "RelayState": {"a b"}})
+		},
+	} {
+		g := newRig(t)
+		if send(g); g.tokens() != 1 || g.answer().SelectAttrValue("InResponseTo", "") == "" {
+			t.Errorf("a request by %s: %d tokens", name, g.tokens())
+		} else if state, _ := relayState(g.answers[0]); state != "a b" {
+			t.Errorf("by %s: RelayState %q", name, state)
+		}
+	}
+	for _, bad := range []string{"https://sts.contoso.test/adfs/ls/IdpInitiatedSignOn.aspx#x?y", "https://evil.test/adfs/ls/idpinitiatedsignon.aspx?x", "https://sts.contoso.test/adfs/ls/?x", "https://sts.contoso.test/adfs/ls/other.aspx?x"} {
+		g := newRig(t)
+		if err := g.get(signedQuery(t, p, requestOf(signer, `Destination="`+bad+`"`, ""), "")); !local(err, federation.ProblemBadRequest) {
+			t.Errorf("for %s: %v", bad, err)
+		}
+	}
+	for _, query := range []string{"x=y", "loginToRp=urn:other", "loginToRp=urn%3Afederation%3AMicrosoftOnline", "loginToRp=a&loginToRp=b", "RelayState=x",
 		"loginToRp=https%3A%2F%2Fsp.fabrikam.test"} {
 		g := newRig(t, func(p []*saml.Party) { p[0].Unsolicited = true })
 		if err := g.initiate(query); err == nil {

@@ -10,24 +10,41 @@ import (
 	"sallyport/federation/web"
 )
 
-// initiatedPath is AD FS's address for sign-ins that begin at the identity
-// provider.
-const initiatedPath = "/adfs/ls/idpinitiatedsignon.aspx"
+// AD FS's addresses for sign-ins that begin at the identity provider: the present one,
+// and that of Windows Server 2012 R2, which bookmarks have.
+const (
+	initiatedPath    = "/adfs/ls/idpinitiatedsignon.aspx"
+	initiatedPathOld = "/adfs/ls/idpinitiatedsignon.htm"
+)
 
 // Routes implements [web.Mount] for sign-ins that begin here. Messages come by way
 // of the dispatcher of /adfs/ls/.
 func (h *Handler) Routes(r *web.Router) {
-	r.Handle(web.Route{Name: "idpinitiated", Path: initiatedPath, Methods: []string{http.MethodGet}, Handler: h.initiate})
+	for name, path := range map[string]string{"idpinitiated": initiatedPath, "idpinitiated_old": initiatedPathOld} {
+		r.Handle(web.Route{Name: name, Path: path, Methods: []string{http.MethodGet, http.MethodPost}, Handler: h.initiate})
+	}
 	r.Handle(web.Route{Name: routeLogout, Path: LogoutPath, Methods: []string{http.MethodPost}, Body: MaxSOAP, Faults: true, Handler: h.serveLogout})
 }
 
 // initiate signs a person in to a party that has asked for nothing. Whoever sends
 // a browser here chooses the party; that is why a party has to be switched on for
-// it. There is no list of parties to choose from.
+// it. There is no list of parties to choose from. A message of a party is served as at
+// the usual address, since parties are told this one for AD FS (Zoom's guide is one
+// that says so), where the query names them once more.
 func (h *Handler) initiate(w http.ResponseWriter, r *http.Request) error {
 	params, err := web.ParseParams(r.URL.RawQuery)
+	if err == nil && r.Method == http.MethodPost {
+		params, err = web.Form(r)
+	}
 	if err != nil {
 		return h.refused(r, nil, federation.Refuse(federation.ProblemBadRequest, nil, err))
+	}
+	if r.Method == http.MethodPost || params.Has("SAMLRequest") || params.Has("SAMLResponse") {
+		return h.Serve(w, r)
+	}
+	if len(params) == 0 { // as people look whether AD FS works
+		redirect(w, r, h.cfg.URL)
+		return nil
 	}
 	entity, state, hasState, err := chosen(params)
 	if err != nil {

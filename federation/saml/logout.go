@@ -24,6 +24,9 @@ type Logout struct {
 	// Binding is [BindingRedirect] (also when empty), [BindingPost], or [BindingSOAP]
 	// for a party that needs no browser for it.
 	Binding string
+	// Public says that the address is the party's own word, not an admin's: with
+	// BindingSOAP it is reached by [BackChannel].Public.
+	Public bool
 }
 
 func (l *Logout) answerTo() string {
@@ -46,7 +49,7 @@ func readLogout(h *head, e *etree.Element) (*logoutRequest, error) {
 	q := &logoutRequest{head: *h}
 	if value, ok := xmlsec.Attr(e, "NotOnOrAfter"); ok {
 		var err error
-		if q.notOnOrAfter, err = instant(value); err != nil {
+		if q.notOnOrAfter, err = xmlsec.Instant(value); err != nil {
 			return nil, fmt.Errorf("%w: NotOnOrAfter: %w", errRequest, err)
 		}
 	}
@@ -84,6 +87,9 @@ func (h *Handler) logout(w http.ResponseWriter, r *http.Request, e *envelope) er
 		return h.refused(r, p, bad(p, "the party has no address for answers to its sign-outs"))
 	case p.Logout.Binding == BindingSOAP:
 		return h.refused(r, p, bad(p, "the party signs people out by SOAP and not by the browser"))
+	}
+	if second, ok := versionOf(head); !ok {
+		return h.answerLogout(w, r, p, head.id, "", e, versionMismatch, second)
 	}
 	q, err := readLogout(head, root)
 	if err != nil {
@@ -130,7 +136,7 @@ func (h *Handler) answerLogout(w http.ResponseWriter, r *http.Request, p *Party,
 		if err != nil {
 			return err
 		}
-		return h.cfg.Flow.Hand(w, r, &p.RelyingParty, post(p.Logout.answerTo(), doc, &federation.SignInRequest{State: e.state, HasState: e.hasState}))
+		return h.cfg.Flow.Hand(w, r, &p.RelyingParty, postLogout(p, doc, e))
 	}
 	to, err := h.cfg.Responder.redirectLogoutResponse(p, id, issuer, top, second, e)
 	if err != nil {
@@ -138,6 +144,11 @@ func (h *Handler) answerLogout(w http.ResponseWriter, r *http.Request, p *Party,
 	}
 	redirect(w, r, to)
 	return nil
+}
+
+// postLogout is the form that carries a LogoutResponse to a party.
+func postLogout(p *Party, doc []byte, e *envelope) *federation.Answer {
+	return post(p.Logout.answerTo(), doc, &federation.SignInRequest{State: e.state, HasState: e.hasState})
 }
 
 // names reports whether a LogoutRequest names the person who is signed in, by the

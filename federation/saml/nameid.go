@@ -9,6 +9,7 @@ import (
 
 	"sallyport/authn/seal"
 	"sallyport/federation"
+	"sallyport/federation/internal/xmlsec"
 	"sallyport/federation/token"
 )
 
@@ -47,12 +48,22 @@ func NewIdentifiers(secret []byte) (Identifiers, error) {
 	return Identifiers{key}, err
 }
 
+// Name writes the identifier that a request without a wish of its own gets into an
+// assertion of the claims engine. The error says that the person has none.
+func (i *Identifiers) Name(a *token.Assertion, p *Party, sub *federation.Subject) error {
+	return i.name(a, p, p.NameIDFormat, sub)
+}
+
 // name writes the identifier of the format into an assertion whose NameID is the
 // claims engine's choice.
 func (i *Identifiers) name(a *token.Assertion, p *Party, format string, sub *federation.Subject) error {
 	a.NameIDFormat = format
 	switch {
 	case p.Microsoft365 || format == FormatUnspecified: // as the claims say
+	case p.OwnNames && (format == FormatEmail || format == FormatPersistent):
+		if format == FormatEmail && !addrSpec(a.NameID) || len(a.NameID) > 256 { // SAML Core 2.0 §8.3.7
+			return errIdentifier
+		}
 	case format == FormatEmail:
 		mail := sub.Account.UPN
 		if values := sub.Account.Attributes["mail"]; len(values) > 0 && values[0] != "" {
@@ -77,6 +88,26 @@ func (i *Identifiers) name(a *token.Assertion, p *Party, format string, sub *fed
 		return errIdentifier
 	}
 	return nil
+}
+
+// NameOf implements [federation.Namer]: the format of the identifier, where the request
+// asked for another than requests without a wish get.
+func (r *Responder) NameOf(req *federation.SignInRequest) string {
+	x, err := parseExtra(req.Extra)
+	p := r.Parties().ByKey(req.Party.Key)
+	if err != nil || p == nil || x.format == p.NameIDFormat || x.format == formatEncrypted {
+		return ""
+	}
+	return x.format
+}
+
+// appendNameID writes an identifier as an element of its own.
+func appendNameID(w *xmlsec.Writer, format, value string) {
+	w.Raw(`<saml:NameID xmlns:saml="` + nsAssertion + `" Format="`)
+	w.Attr("Format", format)
+	w.Raw(`">`)
+	w.Text("NameID", value)
+	w.Raw(`</saml:NameID>`)
 }
 
 // digest is an HMAC over the values, each behind its length, in letters that have

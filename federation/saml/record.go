@@ -26,7 +26,7 @@ func (h *Handler) dated(ctx context.Context, e *envelope, p *Party, key int) err
 		return nil
 	}
 	e.note = "signed by certificate " + thumbprint(c) + ", which expired on " + c.NotAfter.UTC().Format(time.DateOnly)
-	h.expired.WithLabelValues(p.Key).Inc()
+	h.expired.WithLabelValues(p.Label()).Inc()
 	h.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "a party signs with an expired certificate", slog.String("party", p.Key),
 		slog.String("thumbprint", thumbprint(c)), slog.Time("not_after", c.NotAfter), slog.String("ref", web.From(ctx).Reference))
 	return nil

@@ -1,6 +1,7 @@
 package saml
 
 import (
+	"errors"
 	"fmt"
 
 	"sallyport/federation"
@@ -20,6 +21,15 @@ func (r *refusal) Error() string { return string(r.second) + ": " + r.cause.Erro
 
 // Unwrap returns the cause.
 func (r *refusal) Unwrap() error { return r.cause }
+
+// problem is what our own records call it.
+func (r *refusal) problem() federation.Problem {
+	var fe *federation.Error
+	if errors.As(r.cause, &fe) {
+		return fe.Problem
+	}
+	return federation.ProblemNotAllowed
+}
 
 func refuse(top, second status, format string, args ...any) *refusal {
 	return &refusal{top: top, second: second, cause: fmt.Errorf("saml: "+format, args...)}

@@ -35,7 +35,7 @@ func readHead(e *etree.Element) (*head, error) {
 	h.destination, _ = xmlsec.Attr(e, "Destination")
 	value, _ := xmlsec.Attr(e, "IssueInstant")
 	var err error
-	if h.instant, err = instant(value); err != nil {
+	if h.instant, err = xmlsec.Instant(value); err != nil {
 		return nil, fmt.Errorf("%w: IssueInstant: %w", errMessage, err)
 	}
 	issuer, err := xmlsec.One(e, nsAssertion, "Issuer")
@@ -56,16 +56,16 @@ func readHead(e *etree.Element) (*head, error) {
 	return h, nil
 }
 
-// instant reads an xs:dateTime with a zone and any number of digits.
-func instant(s string) (time.Time, error) {
-	if len(s) > 64 {
-		return time.Time{}, errors.New("not an instant")
+// versionOf reports whether a request is of SAML 2.0, or what its sender is told (SAML
+// Core 2.0 §3.2.2.2).
+func versionOf(h *head) (second status, ok bool) {
+	switch {
+	case h.version == "2.0":
+		return "", true
+	case h.version < "2.0":
+		return versionTooLow, false
 	}
-	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil {
-		return time.Time{}, errors.New("not an instant") // the error repeats the text
-	}
-	return t.UTC(), nil
+	return versionTooHigh, false
 }
 
 // authnRequest is an AuthnRequest (SAML Core 2.0 §3.4.1). Nothing in it is trusted
@@ -212,7 +212,7 @@ func (q *authnRequest) readConditions(e *etree.Element) error {
 			continue
 		}
 		var err error
-		if *to, err = instant(value); err != nil {
+		if *to, err = xmlsec.Instant(value); err != nil {
 			return fmt.Errorf("%w: Conditions %s: %w", errRequest, name, err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"sallyport/federation"
 	"sallyport/federation/token"
+	"sallyport/federation/web"
 )
 
 // Claims decides what a party is told about a person; package claims implements
@@ -24,6 +25,8 @@ type Claims interface {
 // has passed, and is safe for concurrent use.
 type Once interface {
 	Once(ctx context.Context, purpose, key string, ttl time.Duration) (first bool, err error)
+	// Seen reports whether Once would report false, and changes nothing.
+	Seen(ctx context.Context, purpose, key string) (bool, error)
 }
 
 // answerWithin is how long after its arrival a request may be answered. Ids are
@@ -47,6 +50,8 @@ type Responder struct {
 	// Used remembers answered requests on every instance; Fallback on this one, for
 	// as long as Used does not answer. Both required.
 	Used, Fallback Once
+	// Issued is told the key of each party for which a token was made. Nil: nobody is.
+	Issued func(party string)
 	// Logger is told when Used does not answer. Nil: nobody is.
 	Logger *slog.Logger
 	// Now is the clock. Nil: [time.Now].
@@ -82,22 +87,28 @@ func (r *Responder) Respond(ctx context.Context, req *federation.SignInRequest, 
 	var told *refusal
 	if errors.As(err, &told) {
 		told.to = &Endpoint{URL: req.ReplyTo}
-		return r.refuse(&p.RelyingParty, told, x.id, req)
+		return r.refuse(ctx, &p.RelyingParty, told, x.id, req)
 	}
 	return answer, err
 }
+
+// purposeRequest is under which answered requests are remembered.
+const purposeRequest = "saml request"
 
 // first marks the request as answered.
 func (r *Responder) first(ctx context.Context, req *federation.SignInRequest, x *extra) error {
 	if x.id == "" || x.repeatable {
 		return nil
 	}
-	return r.once(ctx, "saml request", req.Realm, x.id)
+	return r.once(ctx, purposeRequest, req.Realm, x.id)
 }
 
 // once marks an id of a party as used.
 func (r *Responder) once(ctx context.Context, purpose, entity, id string) error {
 	key := entity + " " + id
+	if seen, err := r.Fallback.Seen(ctx, purpose, key); err == nil && seen { // while the store was down
+		return used(entity, id)
+	}
 	first, err := r.Used.Once(ctx, purpose, key, answerWithin+time.Hour)
 	if err != nil {
 		if r.Logger != nil {
@@ -108,7 +119,32 @@ func (r *Responder) once(ctx context.Context, purpose, entity, id string) error 
 		}
 	}
 	if !first {
-		return fmt.Errorf("saml: request %s of %s: %w", id, entity, federation.ErrUsed)
+		return used(entity, id)
+	}
+	return nil
+}
+
+// used refuses an id that was used before.
+func used(entity, id string) error {
+	return fmt.Errorf("saml: request %s of %s: %w", id, entity, federation.ErrUsed)
+}
+
+// Named implements [federation.Ledger]: sign-ins that begin here have no id.
+func (r *Responder) Named(req *federation.SignInRequest) bool {
+	x, err := parseExtra(req.Extra)
+	return err == nil && x.id != ""
+}
+
+// Answered implements [federation.Ledger].
+func (r *Responder) Answered(ctx context.Context, req *federation.SignInRequest) error {
+	x, err := parseExtra(req.Extra)
+	if err != nil || x.id == "" {
+		return nil
+	}
+	for _, memory := range []Once{r.Fallback, r.Used} { // what is near first
+		if seen, err := memory.Seen(ctx, purposeRequest, req.Realm+" "+x.id); err == nil && seen {
+			return used(req.Realm, x.id)
+		}
 	}
 	return nil
 }
@@ -142,10 +178,7 @@ type made struct {
 func (r *Responder) make(ctx context.Context, p *Party, req *federation.SignInRequest, sub *federation.Subject, x *extra) (*made, error) {
 	a, err := r.Claims().For(ctx, req, sub)
 	if err != nil {
-		if problem := federation.ProblemOf(err); problem == federation.ProblemNotAllowed {
-			return nil, &refusal{top: responder, second: requestDenied, cause: err}
-		}
-		return nil, err
+		return nil, tellable(p, err)
 	}
 	if err := r.complete(a, p, sub, x); err != nil {
 		return nil, err
@@ -164,10 +197,10 @@ func (r *Responder) make(ctx context.Context, p *Party, req *federation.SignInRe
 		if errors.Is(err, token.ErrCharacter) {
 			problem = federation.ProblemNotReady
 		}
-		return nil, federation.Refuse(problem, req.Party, fmt.Errorf("saml: writing the token: %w", err))
+		return nil, tellable(p, federation.Refuse(problem, req.Party, fmt.Errorf("saml: writing the token: %w", err)))
 	}
 	if p.Encrypt != nil {
-		if assertion, err = encrypt(assertion, p.Encrypt, p.Encryption); err != nil {
+		if assertion, err = encryptAssertion(assertion, p); err != nil {
 			return nil, fmt.Errorf("saml: encrypting the token: %w", err)
 		}
 	}
@@ -183,7 +216,28 @@ func (r *Responder) make(ctx context.Context, p *Party, req *federation.SignInRe
 	if err != nil {
 		return nil, fmt.Errorf("saml: writing the response: %w", err)
 	}
+	if r.Issued != nil {
+		r.Issued(p.Key)
+	}
 	return &made{message, a, signer.KeyID()}, nil
+}
+
+// tellable makes a refusal that is about the person one that the party is told, who
+// would otherwise wait for an answer. People of Microsoft 365 who are not set up for
+// it see our page: Microsoft's would say less.
+func tellable(p *Party, err error) error {
+	switch federation.ProblemOf(err) {
+	case federation.ProblemNotAllowed:
+		return &refusal{top: responder, second: requestDenied, cause: err}
+	case federation.ProblemNotReady:
+		if p.Microsoft365 {
+			return err
+		}
+		return &refusal{top: responder, second: requestDenied, cause: err}
+	case federation.ProblemDisabled, federation.ProblemAccountExpired:
+		return &refusal{top: responder, second: authnFailed, cause: err}
+	}
+	return err
 }
 
 // complete adds what SAML's answer has beside the claims.
@@ -196,8 +250,21 @@ func (r *Responder) complete(a *token.Assertion, p *Party, sub *federation.Subje
 		// IDPEmail has neither a namespace nor a format.
 		a.Attributes = append([]token.Attribute{{Name: "IDPEmail", Values: []string{sub.Account.UPN}}}, a.Attributes...)
 	}
-	if err := r.Identifiers.name(a, p, x.format, sub); err != nil {
-		return &refusal{top: requester, second: invalidNameIDPolicy, cause: fmt.Errorf("%w: %s", err, x.format)}
+	format := x.format
+	if format == formatEncrypted {
+		format = p.NameIDFormat
+	}
+	if err := r.Identifiers.name(a, p, format, sub); err != nil {
+		return &refusal{top: requester, second: invalidNameIDPolicy, cause: fmt.Errorf("%w: %s", err, format)}
+	}
+	if x.format == formatEncrypted {
+		if p.Encrypt == nil { // not any more
+			return noKey()
+		}
+		var err error
+		if a.EncryptedID, err = encryptID(a, p); err != nil {
+			return fmt.Errorf("saml: encrypting the name identifier: %w", err)
+		}
 	}
 	if x.subject != "" && !sameSubject(x, a, sub) {
 		return refuse(responder, unknownPrincipal, "the party asked for %.200q", x.subject)
@@ -206,22 +273,22 @@ func (r *Responder) complete(a *token.Assertion, p *Party, sub *federation.Subje
 }
 
 // refuse makes the answer that tells a party why it gets no token.
-func (r *Responder) refuse(rp *federation.RelyingParty, told *refusal, inResponseTo string, req *federation.SignInRequest) (*federation.Answer, error) {
-	message, keyID, err := r.refusal(told, inResponseTo)
+func (r *Responder) refuse(ctx context.Context, rp *federation.RelyingParty, told *refusal, inResponseTo string, req *federation.SignInRequest) (*federation.Answer, error) {
+	message, keyID, err := r.refusal(ctx, told, inResponseTo)
 	if err != nil {
 		return nil, err
 	}
 	out := post(told.to.URL, message, req)
-	out.Refusal, out.KeyID, out.Issuer = federation.Refuse(federation.ProblemNotAllowed, rp, told), keyID, r.Issuer()
+	out.Refusal, out.KeyID, out.Issuer = federation.Refuse(told.problem(), rp, told), keyID, r.Issuer()
 	return out, nil
 }
 
 // refusal writes the Response that tells a party why it gets no token.
-func (r *Responder) refusal(told *refusal, inResponseTo string) (message []byte, keyID string, err error) {
+func (r *Responder) refusal(ctx context.Context, told *refusal, inResponseTo string) (message []byte, keyID string, err error) {
 	signer := r.Signer()
 	message, err = appendResponse(nil, &response{
 		id: token.NewID(), inResponseTo: inResponseTo, destination: told.to.URL, issuer: r.Issuer(), instant: r.now(),
-		top: told.top, second: told.second,
+		top: told.top, second: told.second, reference: web.From(ctx).Reference,
 	}, signer)
 	if err != nil {
 		return nil, "", fmt.Errorf("saml: writing the response: %w", err)

@@ -15,19 +15,14 @@ import (
 	crewjam "github.com/crewjam/saml"
 	dsig "github.com/russellhaering/goxmldsig"
 
+	"sallyport/deploy/testbed/lab"
 	"sallyport/federation/saml"
 )
 
 // xmlsec1 verifies one signature with the certificate that we publish, by id.
 func xmlsec1(t *testing.T, g *rig, document, element string) {
 	t.Helper()
-	path, err := exec.LookPath("xmlsec1")
-	if err != nil {
-		if os.Getenv("SALLYPORT_LAB") == "1" {
-			t.Fatal("xmlsec1 is not on PATH")
-		}
-		t.Skip("xmlsec1 is not on PATH: the signatures are not judged by it")
-	}
+	path := lab.Program(t, "xmlsec1", "xmlsec1")
 	dir := t.TempDir()
 	cert, doc := filepath.Join(dir, "own.pem"), filepath.Join(dir, "doc.xml")
 	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: g.signer.Certificate().Raw})

@@ -61,7 +61,7 @@ func instantOf(doc []byte) time.Time {
 }
 
 // Every published message to every entry, as it is and as if its sender were a
-// party of ours at that moment: no panic, no token.
+// party of ours at that moment: no panic, no token, no session that ends.
 func TestX11_PublishedMessages(t *testing.T) {
 	dir := vectors(t)
 	raw, err := os.ReadFile(filepath.Join(dir, "manifest-saml.json"))
@@ -75,6 +75,7 @@ func TestX11_PublishedMessages(t *testing.T) {
 	if len(list) < 160 {
 		t.Fatalf("only %d files in the manifest", len(list))
 	}
+	sent := 0
 	for _, v := range list {
 		data, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(v.File)))
 		if err != nil {
@@ -86,7 +87,8 @@ func TestX11_PublishedMessages(t *testing.T) {
 		}
 		queries := []string{redirect(string(data)), "SAMLRequest=" + url.QueryEscape(text), "SAMLResponse=" + url.QueryEscape(deflated(string(data))), text}
 		for _, party := range []*saml.Party{nil, known(data)} {
-			g := newRig(t)
+			e := newEnhanced(t) // with the right password
+			g := e.rig
 			if party != nil {
 				if registry, err := saml.NewRegistry(party); err == nil {
 					g.registry = registry
@@ -101,9 +103,16 @@ func TestX11_PublishedMessages(t *testing.T) {
 			for _, q := range queries {
 				g.raw(q)
 			}
-			if g.tokens() != 0 {
-				t.Errorf("%s led to a token", v.File)
+			for _, body := range []string{text, envelope(text)} {
+				if w := e.send(body, secret); w.Code < 400 {
+					t.Errorf("%s: an enhanced client gets %d", v.File, w.Code)
+				}
+			}
+			sent += len(forms) + len(queries) + 2
+			if g.tokens() != 0 || g.account == nil {
+				t.Errorf("%s led to a token, or ended a session", v.File)
 			}
 		}
 	}
+	t.Logf("%d files, %d messages: 0 accepted, 0 panics", len(list), sent)
 }

@@ -17,6 +17,8 @@ type response struct {
 	id, inResponseTo, destination, issuer string
 	instant                               time.Time
 	top, second                           status
+	// reference finds our record of a refusal; it may be empty.
+	reference string
 	// element is LogoutResponse for one; empty means Response.
 	element string
 	// assertion is the signed assertion, or the EncryptedAssertion.
@@ -62,7 +64,13 @@ func appendResponse(dst []byte, res *response, signer *token.Signer) ([]byte, er
 		w.Raw(string(res.second))
 		w.Raw(`"></samlp:StatusCode>`)
 	}
-	w.Raw(`</samlp:StatusCode></samlp:Status>`)
+	w.Raw(`</samlp:StatusCode>`)
+	if res.reference != "" { // what people of the party can ask us about
+		w.Raw(`<samlp:StatusMessage>The request was not met. [ref `)
+		w.Text("reference", res.reference)
+		w.Raw(`]</samlp:StatusMessage>`)
+	}
+	w.Raw(`</samlp:Status>`)
 	body := w.Len()
 	w.RawBytes(res.assertion)
 	w.Raw(`</samlp:` + element + `>`)

@@ -20,8 +20,18 @@ const levelInfo = slog.LevelInfo
 
 func str(key, value string) slog.Attr { return slog.String(key, value) }
 
-// partyName is how a session remembers a party: with the protocol that it speaks.
-func partyName(req *federation.SignInRequest) string { return req.Protocol + ":" + req.Party.Key }
+// partyName is how a session remembers a party: with the protocol that it speaks, and
+// behind a space with the kind of name that it knows the person by, where that is not
+// the usual one.
+func (f *Flow) partyName(req *federation.SignInRequest) string {
+	name := req.Protocol + ":" + req.Party.Key
+	if n, ok := f.cfg.Responders[req.Protocol].(federation.Namer); ok {
+		if kind := n.NameOf(req); kind != "" {
+			name += " " + kind
+		}
+	}
+	return name
+}
 
 // sessionIndex is a public name of a session that does not tell its secret.
 func sessionIndex(id session.ID) string {
@@ -34,7 +44,7 @@ func (f *Flow) answer(w http.ResponseWriter, r *http.Request, req *federation.Si
 	page, err := f.issue(w, r, req, sub, id)
 	switch {
 	case errors.Is(err, federation.ErrUsed):
-		return f.used(w, r, &transaction{req: *req})
+		return f.used(w, r, req, err)
 	case err != nil:
 		return f.again(err, req)
 	}
@@ -46,7 +56,7 @@ func (f *Flow) answer(w http.ResponseWriter, r *http.Request, req *federation.Si
 // error no token may leave.
 func (f *Flow) issue(w http.ResponseWriter, r *http.Request, req *federation.SignInRequest, sub *federation.Subject, id session.ID) (*pages.HandOver, error) {
 	ctx := r.Context()
-	count := func(result string) { f.metrics.tokens.WithLabelValues(req.Protocol, req.Party.Key, result).Inc() }
+	count := func(result string) { f.metrics.tokens.WithLabelValues(req.Protocol, req.Party.Label(), result).Inc() }
 	if !f.passLoop(w, r, req.Party.Key) {
 		count("loop")
 		f.refused(ctx, req, sub, "loop", nil)
@@ -56,16 +66,19 @@ func (f *Flow) issue(w http.ResponseWriter, r *http.Request, req *federation.Sig
 	ans, err := f.cfg.Responders[req.Protocol].Respond(ctx, req, sub)
 	done()
 	if err != nil {
-		problem := federation.ProblemOf(err)
-		result := "refused"
-		if problem == federation.ProblemInternal {
+		reason, result := string(federation.ProblemOf(err)), "refused"
+		switch {
+		case errors.Is(err, federation.ErrUsed): // a page that was loaded again, or a replay
+			reason = "used"
+		case reason == string(federation.ProblemInternal):
 			result = "error"
 		}
 		count(result)
-		f.refused(ctx, req, sub, string(problem), err)
+		f.refused(ctx, req, sub, reason, err)
 		return nil, fmt.Errorf("signin: no token: %w", err)
 	}
-	page := &pages.HandOver{Party: req.Party.Name, Action: ans.Action, Fields: ans.Fields, FormActions: req.Party.FormActions}
+	page := &pages.HandOver{Party: f.pages.Load().Name(r, "", req.Party), Action: ans.Action, Fields: ans.Fields,
+		FormActions: req.Party.FormActions, FrameOrigins: req.Party.FrameOrigins}
 	if err := page.Validate(); err != nil {
 		count("error")
 		f.refused(ctx, req, sub, string(federation.ProblemBadRequest), err)
@@ -106,7 +119,10 @@ func (f *Flow) link(ctx context.Context, id session.ID, ans *federation.Answer) 
 // Hand posts an answer without a token to a party: a refusal that the protocol
 // tells it, or a message that the browser has to bring back with its cookies.
 func (f *Flow) Hand(w http.ResponseWriter, r *http.Request, rp *federation.RelyingParty, ans *federation.Answer) error {
-	page := pages.HandOver{Party: rp.Name, Action: ans.Action, Fields: ans.Fields, FormActions: rp.FormActions}
+	page := pages.HandOver{Party: f.pages.Load().Name(r, "", rp), Action: ans.Action, Fields: ans.Fields, FormActions: rp.FormActions}
+	if ans.Refusal != nil { // an answer to the party's request, not a message of a sign-out
+		page.FrameOrigins = rp.FrameOrigins
+	}
 	if err := page.Validate(); err != nil {
 		return federation.Refuse(federation.ProblemBadRequest, rp, err)
 	}

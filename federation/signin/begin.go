@@ -27,23 +27,25 @@ func (f *Flow) Begin(w http.ResponseWriter, r *http.Request, req *federation.Sig
 		return f.refuse(r, req, federation.Refuse(federation.ProblemBadRequest, req.Party,
 			fmt.Errorf("signin: state has %d bytes, at most %d are carried", len(req.State), MaxState)))
 	}
-	if err := f.refuseFramed(r, req); err != nil {
-		return err
+	if len(req.Party.FrameOrigins) == 0 { // else an answer that needs nobody can be framed
+		if err := f.refuseFramed(r, req); err != nil {
+			return err
+		}
 	}
 	if req.ForceLogin || r.Method == http.MethodHead {
 		if req.Passive {
 			return federation.ErrPassive
 		}
-		return f.page(w, r, req, pages.SignIn{Fresh: req.ForceLogin})
+		return f.page(w, r, f.begun(req), pages.SignIn{Fresh: req.ForceLogin})
 	}
-	s, err := f.current(w, r, partyName(req))
+	s, err := f.current(w, r, f.partyName(req))
 	switch {
 	case err != nil:
 		return f.again(f.refuse(r, req, err), req)
 	case (s == nil || !f.satisfies(req, s.session)) && req.Passive:
 		return federation.ErrPassive
 	case s == nil || !f.satisfies(req, s.session):
-		return f.page(w, r, req, pages.SignIn{Fresh: s != nil})
+		return f.page(w, r, f.begun(req), pages.SignIn{Fresh: s != nil})
 	}
 	f.metrics.sessions.WithLabelValues("used").Inc()
 	return f.answer(w, r, req, f.subject(r, s), s.id)
@@ -58,15 +60,15 @@ func (f *Flow) subject(r *http.Request, s *signedOn) *federation.Subject {
 	}
 }
 
-// refuseFramed refuses a request that the browser makes for a frame: the page
-// would stay blank there and the application would wait for nothing. It leaves
-// no transaction and no cookie.
+// refuseFramed refuses a request that the browser makes for a frame: a page would
+// stay blank there and the application would wait for nothing. It leaves no
+// transaction and no cookie.
 func (f *Flow) refuseFramed(r *http.Request, req *federation.SignInRequest) error {
 	info := web.From(r.Context())
 	if !info.Framed {
 		return nil
 	}
-	f.metrics.framed.WithLabelValues(req.Party.Key).Inc()
+	f.metrics.framed.WithLabelValues(req.Party.Label()).Inc()
 	f.cfg.Logger.LogAttrs(r.Context(), levelInfo, "sign-in request refused",
 		str("reason", "framed"), str("party", req.Party.Key), str("protocol", req.Protocol), str("ref", info.Reference))
 	return f.refuse(r, req, federation.Refuse(federation.ProblemBadRequest, req.Party, errFramed))
@@ -80,9 +82,31 @@ func (f *Flow) satisfies(req *federation.SignInRequest, s *session.Session) bool
 	return req.MaxAge <= 0 || f.cfg.Now().Sub(s.AuthenticatedAt) <= req.MaxAge
 }
 
-// page shows the sign-in page of a new transaction.
-func (f *Flow) page(w http.ResponseWriter, r *http.Request, req *federation.SignInRequest, p pages.SignIn) error {
-	return f.show(w, r, newTransaction(req, [16]byte{}, f.cfg.Now()), p)
+// page shows the sign-in page of a new transaction, which no frame gets, and nobody
+// for a request that was answered before: a password typed there would be for nothing.
+func (f *Flow) page(w http.ResponseWriter, r *http.Request, t *transaction, p pages.SignIn) error {
+	if err := f.refuseFramed(r, &t.req); err != nil {
+		return err
+	}
+	if l := f.ledger(&t.req); l != nil {
+		if err := l.Answered(r.Context(), &t.req); err != nil {
+			return f.used(w, r, &t.req, err)
+		}
+	}
+	return f.show(w, r, t, p)
+}
+
+// ledger is who answers the request once, nil when it has no name.
+func (f *Flow) ledger(req *federation.SignInRequest) federation.Ledger {
+	if l, ok := f.cfg.Responders[req.Protocol].(federation.Ledger); ok && l.Named(req) {
+		return l
+	}
+	return nil
+}
+
+// begun is a new transaction of a request.
+func (f *Flow) begun(req *federation.SignInRequest) *transaction {
+	return newTransaction(req, [16]byte{}, f.cfg.Now())
 }
 
 // show draws the sign-in page of a transaction and binds it to the browser.
@@ -92,7 +116,7 @@ func (f *Flow) show(w http.ResponseWriter, r *http.Request, t *transaction, p pa
 	if p.Token, err = f.seal(t); err != nil {
 		return err
 	}
-	p.Party = t.req.Party.Name
+	p.Party = f.pages.Load().Name(r, p.Language, t.req.Party)
 	if !p.Again {
 		p.User = t.req.LoginHint
 	}

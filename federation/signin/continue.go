@@ -31,9 +31,6 @@ func (f *Flow) Continue(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return f.refuse(r, nil, err)
 	}
-	if in.action == pages.ActionSignOut {
-		return f.SignOut(w, r, &federation.SignOut{})
-	}
 	t, err := f.open(in.token)
 	if err != nil {
 		return f.refuse(r, nil, err)
@@ -62,13 +59,10 @@ func (f *Flow) restart(w http.ResponseWriter, r *http.Request, t *transaction, i
 	if in.action == pages.ActionAgain {
 		return f.Begin(w, r, &req)
 	}
-	if err := f.refuseFramed(r, &req); err != nil {
-		return err
-	}
 	req.ForceLogin, req.LoginHint = true, ""
-	fresh := newTransaction(&req, [16]byte{}, f.cfg.Now())
+	fresh := f.begun(&req)
 	fresh.other = true
-	return f.show(w, r, fresh, pages.SignIn{})
+	return f.page(w, r, fresh, pages.SignIn{})
 }
 
 // usable checks that a page is young enough and comes from the browser that it
@@ -137,18 +131,20 @@ func orReason(err error, reason authn.Reason) error {
 // accepted goes on with a person whose password the directory accepted.
 func (f *Flow) accepted(w http.ResponseWriter, r *http.Request, t *transaction, in *form, res *authn.Result) error {
 	ctx := r.Context()
-	first, err := f.cfg.Sessions.Once(ctx, "signin", t.key(), f.cfg.PageLifetime+time.Minute)
-	switch {
-	case err != nil:
-		f.storeDown(ctx, "once", err)
-	case !first:
-		return f.used(w, r, t)
+	if f.ledger(&t.req) == nil { // else the request itself is marked, when it is answered
+		first, err := f.cfg.Sessions.Once(ctx, "signin", t.key(), f.cfg.PageLifetime+time.Minute)
+		switch {
+		case err != nil:
+			f.storeDown(ctx, "once", err)
+		case !first:
+			return f.used(w, r, &t.req, errUsed)
+		}
 	}
 	sub := &federation.Subject{
 		Account: res.Account, Method: authn.MethodPassword, AuthenticatedAt: res.At, SessionStarted: f.cfg.Now(),
 		Persistent: in.keep && f.pages.Load().KeepOffered(), InsideNetwork: web.From(ctx).Inside,
 	}
-	id, s := f.begin(ctx, sub)
+	id, s := f.begin(ctx, sub, f.partyName(&t.req))
 	if err := f.answerNew(w, r, t, sub, id, s); err != nil {
 		if s != nil { // nobody gets to know this session
 			if _, err := f.cfg.Sessions.End(context.WithoutCancel(ctx), id); err != nil {
@@ -156,24 +152,29 @@ func (f *Flow) accepted(w http.ResponseWriter, r *http.Request, t *transaction, 
 			}
 		}
 		if errors.Is(err, federation.ErrUsed) {
-			return f.used(w, r, t)
+			return f.used(w, r, &t.req, err)
 		}
 		return f.again(err, &t.req)
 	}
 	return nil
 }
 
-// used answers the post of a page that led to a token before.
-func (f *Flow) used(w http.ResponseWriter, r *http.Request, t *transaction) error {
+// used answers for a page or a request that led to a token before. A request that has
+// a name is not offered once more.
+func (f *Flow) used(w http.ResponseWriter, r *http.Request, req *federation.SignInRequest, cause error) error {
 	s, err := f.current(w, r, "")
-	if err == nil && s == nil {
-		err = federation.Refuse(federation.ProblemStale, t.req.Party, errUsed)
+	switch {
+	case err != nil:
+		return f.again(f.refuse(r, req, err), req)
+	case s != nil:
+		f.metrics.pages.WithLabelValues("signedin").Inc()
+		return f.pages.Load().SignedIn(w, r, pages.SignedIn{User: displayName(s.account), Party: req.Party, Used: true})
 	}
-	if err != nil {
-		return f.again(f.refuse(r, &t.req, err), &t.req)
+	err = f.refuse(r, req, federation.Refuse(federation.ProblemStale, req.Party, cause))
+	if f.ledger(req) != nil {
+		return err
 	}
-	f.metrics.pages.WithLabelValues("signedin").Inc()
-	return f.pages.Load().SignedIn(w, r, pages.SignedIn{User: displayName(s.account), Party: t.req.Party, Used: true})
+	return f.again(err, req)
 }
 
 // displayName is the name by which a person knows their account.

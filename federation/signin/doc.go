@@ -10,12 +10,15 @@
 // stops nobody. It holds the request, a random id, its time, and a hash of the
 // browser-binding cookie. A transaction that led to a token is marked as used in
 // the session store; when the store is down the mark is lost, which costs a second
-// token for a person who typed a right password a second time, and nothing else.
+// token for a person who typed a right password a second time, and nothing else. A
+// request that has a name of its own ([federation.Ledger]) is marked by its protocol
+// instead, and looked up before a page asks for a password for it.
 //
 // The states of a request:
 //
 //	Begin    -> answer           a session exists and is good enough
 //	         -> page             it is not
+//	         -> used             it is not, and the request was answered before
 //	Continue -> page             field empty, credentials refused, language changed
 //	         -> answer           the directory accepted the password
 //	         -> error page       it accepted the password but not the person, or nobody could judge
@@ -44,8 +47,11 @@
 //
 //   - A locked account ends its sessions, although that lets an outsider who can
 //     lock accounts end them: AD gives such an account no new tickets either.
-//   - A framed request is refused before a session is looked at. Browsers send no
-//     SameSite=Lax cookie there, so it could not succeed anyway.
+//   - A framed request is refused before a session is looked at, unless its party
+//     has origins that may frame the page which posts an answer. Nothing with a
+//     control is ever framed: where somebody would have to be asked, a framed
+//     request is refused all the same, and only a passive one is answered. Across
+//     sites browsers send no SameSite=Lax cookie, so that there is no session then.
 //   - When accounts cannot be read, a session is neither used nor ended: the page
 //     says that the directory is not answering.
 package signin

@@ -1,6 +1,7 @@
 package signin_test
 
 import (
+	"bytes"
 	"net/url"
 	"strings"
 	"testing"
@@ -28,6 +29,23 @@ func TestTransactionComesBackAsItWas(t *testing.T) {
 		if diff := cmp.Diff(req, got); err != nil || diff != "" {
 			t.Errorf("%v\n%s", err, diff)
 		}
+	}
+}
+
+func TestTransactionOfALaterReleaseIsRefused(t *testing.T) {
+	good := signin.PlainTransaction(&requests()[0])
+	for name, change := range map[string]func(b []byte){
+		"another version": func(b []byte) { b[0]++ },
+		"unknown flag":    func(b []byte) { b[1] |= 0x80 },
+	} {
+		b := bytes.Clone(good)
+		change(b)
+		if _, _, err := signin.SplitTransaction(b); err == nil {
+			t.Errorf("%s is accepted", name)
+		}
+	}
+	if _, _, err := signin.SplitTransaction(append(good, 0)); err == nil {
+		t.Error("a byte too many is accepted")
 	}
 }
 

@@ -162,8 +162,24 @@ func (discard) Record(context.Context, *audit.Event) error { return nil }
 // store wraps the memory store so that it can be taken down.
 type store struct {
 	session.Store
-	mu   sync.Mutex
-	down bool
+	mu    sync.Mutex
+	down  bool
+	calls []string // each is a round trip, in the order of a sign-in
+}
+
+func (s *store) called(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls = append(s.calls, name)
+}
+
+// took returns the calls since the last time.
+func (s *store) took() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	calls := s.calls
+	s.calls = nil
+	return calls
 }
 
 func (s *store) setDown(down bool) {
@@ -181,14 +197,16 @@ func (s *store) broken() error {
 	return nil
 }
 
-func (s *store) Create(ctx context.Context, x *session.Session) (session.ID, error) {
+func (s *store) Create(ctx context.Context, x *session.Session, parties ...string) (session.ID, error) {
+	s.called("Create")
 	if err := s.broken(); err != nil {
 		return session.ID{}, err
 	}
-	return s.Store.Create(ctx, x)
+	return s.Store.Create(ctx, x, parties...)
 }
 
 func (s *store) Use(ctx context.Context, id session.ID, party string) (*session.Session, error) {
+	s.called("Use")
 	if err := s.broken(); err != nil {
 		return nil, err
 	}
@@ -196,6 +214,7 @@ func (s *store) Use(ctx context.Context, id session.ID, party string) (*session.
 }
 
 func (s *store) Peek(ctx context.Context, id session.ID) (*session.Session, error) {
+	s.called("Peek")
 	if err := s.broken(); err != nil {
 		return nil, err
 	}
@@ -203,6 +222,7 @@ func (s *store) Peek(ctx context.Context, id session.ID) (*session.Session, erro
 }
 
 func (s *store) End(ctx context.Context, id session.ID) ([]string, error) {
+	s.called("End")
 	if err := errors.Join(s.broken(), ctx.Err()); err != nil {
 		return nil, err
 	}
@@ -210,10 +230,19 @@ func (s *store) End(ctx context.Context, id session.ID) ([]string, error) {
 }
 
 func (s *store) Once(ctx context.Context, purpose, key string, ttl time.Duration) (bool, error) {
+	s.called("Once")
 	if err := s.broken(); err != nil {
 		return false, err
 	}
 	return s.Store.Once(ctx, purpose, key, ttl)
+}
+
+func (s *store) Seen(ctx context.Context, purpose, key string) (bool, error) {
+	s.called("Seen")
+	if err := s.broken(); err != nil {
+		return false, err
+	}
+	return s.Store.Seen(ctx, purpose, key)
 }
 
 // lab is a flow behind a TLS server with everything around it.

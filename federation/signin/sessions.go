@@ -15,13 +15,13 @@ import (
 
 // begin starts the session of a person who has just proved who they are: always
 // under a new id. Without a store there is none, and sign-in goes on.
-func (f *Flow) begin(ctx context.Context, sub *federation.Subject) (session.ID, *session.Session) {
+func (f *Flow) begin(ctx context.Context, sub *federation.Subject, party string) (session.ID, *session.Session) {
 	defer f.metrics.step("session")()
 	s := &session.Session{
 		Account: sub.Account.ID, Domain: sub.Account.Domain, Method: sub.Method,
 		AuthenticatedAt: sub.AuthenticatedAt, PwdLastSet: sub.Account.PwdLastSet, Persistent: sub.Persistent,
 	}
-	id, err := f.cfg.Sessions.Create(ctx, s)
+	id, err := f.cfg.Sessions.Create(ctx, s, party)
 	if err != nil {
 		f.storeDown(ctx, "create", err)
 		sub.Persistent = false // a promise that could not be kept
@@ -43,7 +43,10 @@ func (f *Flow) answerNew(w http.ResponseWriter, r *http.Request, t *transaction,
 	if s == nil {
 		setCookie(w, SessionCookie, "", -1) // the old id must not come alive with the store
 	} else {
-		for _, party := range append(parties, partyName(&t.req)) {
+		if len(parties) > 0 { // this one is the latest, as it was for Create
+			parties = append(parties, f.partyName(&t.req))
+		}
+		for _, party := range parties {
 			if _, err := f.cfg.Sessions.Use(ctx, id, party); err != nil {
 				f.storeDown(ctx, "use", err)
 				break
@@ -156,12 +159,15 @@ func (f *Flow) End(w http.ResponseWriter, r *http.Request, out *federation.SignO
 }
 
 // Farewell is the page after a sign-out. It tells parties of it in hidden frames,
-// says who confirmed it, and leads on to out.ReplyTo; with nothing to tell anybody it
-// goes there at once.
+// says who confirmed it, and leads on to out.ReplyTo or with out.Onward; with nothing
+// to tell anybody it goes to out.ReplyTo at once.
 func (f *Flow) Farewell(w http.ResponseWriter, r *http.Request, out *federation.SignOut, parties []string) error {
-	p := pages.SignedOut{Onward: out.ReplyTo, Party: out.Party, Ended: out.Ended, Unknown: out.Unknown}
+	p := pages.SignedOut{Onward: out.ReplyTo, Party: out.Party, Ended: f.names(r, out.Ended), Unknown: f.names(r, out.Unknown)}
 	if p.Party == nil {
 		p.Party = f.cfg.Parties(f.cfg.Home)
+	}
+	if out.Onward != nil && out.Party != nil {
+		p.Form = &pages.HandOver{Action: out.Onward.Action, Fields: out.Onward.Fields, FormActions: out.Party.FormActions}
 	}
 	for _, name := range parties {
 		protocol, key, _ := strings.Cut(name, ":")
@@ -170,7 +176,7 @@ func (f *Flow) Farewell(w http.ResponseWriter, r *http.Request, out *federation.
 			continue
 		}
 		if address := f.cfg.CleanUp(protocol, rp); address != "" {
-			p.Services = append(p.Services, rp.Name)
+			p.Services = append(p.Services, f.pages.Load().Name(r, "", rp))
 			p.CleanUp = append(p.CleanUp, address)
 		}
 	}
@@ -181,6 +187,17 @@ func (f *Flow) Farewell(w http.ResponseWriter, r *http.Request, out *federation.
 	}
 	f.metrics.pages.WithLabelValues("signedout").Inc()
 	return f.pages.Load().SignedOut(w, r, p)
+}
+
+// names are the names of parties for the person, each once.
+func (f *Flow) names(r *http.Request, parties []*federation.RelyingParty) []string {
+	var list []string
+	for _, rp := range parties {
+		if name := f.pages.Load().Name(r, "", rp); !slices.Contains(list, name) {
+			list = append(list, name)
+		}
+	}
+	return list
 }
 
 func (f *Flow) resume(w http.ResponseWriter, r *http.Request) (bool, error) {

@@ -3,6 +3,7 @@ package signin_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -261,4 +262,33 @@ func TestMetricsCountWhatHappens(t *testing.T) {
 	if _, err := signin.New(signin.Config{}); err == nil {
 		t.Error("an empty configuration was accepted")
 	}
+}
+
+// What a sign-in asks of the shared store: a new session knows its party from the
+// start, and one that lives is read and told of the party at once.
+func TestSignInTakesFewRoundTrips(t *testing.T) {
+	l := newLab(t, nil)
+	b := l.browser()
+	for _, c := range []struct {
+		name string
+		run  func() *page
+		want []string
+	}{
+		{"password", func() *page { return b.signIn("alice") }, []string{"Once", "Create"}},
+		{"session", func() *page { return b.get("?wa=wsignin1.0&wtrealm=urn:wiki") }, []string{"Use"}},
+		{"another party", func() *page { return b.get(signInQuery) }, []string{"Use"}},
+	} {
+		l.store.took()
+		if p := c.run(); !p.isHandOver() {
+			t.Fatalf("%s: no token", c.name)
+		}
+		if got := l.store.took(); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+	// A password again, in the same browser: both sessions' parties are told.
+	if !b.post("t", b.get(signInQuery+"&wfresh=0").token(), "username", "alice", "password", rightPassword).isHandOver() {
+		t.Fatal("no token")
+	}
+	b.get("?wa=wsignout1.0").wants(200, "Microsoft 365", "Wiki & more")
 }

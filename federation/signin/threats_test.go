@@ -1,6 +1,7 @@
 package signin_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -46,7 +47,7 @@ func TestL10_PostFromElsewhereIsRefused(t *testing.T) {
 					b.header[k] = v
 				}
 			}
-			for _, action := range []string{"", "again", "signout"} {
+			for _, action := range []string{"", "again", "other"} {
 				p := b.post("t", token, "username", "alice", "password", rightPassword, "action", action)
 				switch {
 				case action == "" && p.isHandOver() != c.ok:
@@ -233,28 +234,15 @@ func TestC21_BackButtonPostsNoSecondToken(t *testing.T) {
 	b.post("t", p.token(), "action", "again").wants(200, "Sign in", `name="password"`)
 }
 
-func TestC29_FramedRequestIsRefusedAndLeavesNothing(t *testing.T) {
+// A request that was answered before is no fault of ours, and the record says what it is.
+func TestS05_AnsweredRequestIsRecordedAsUsed(t *testing.T) {
 	l := newLab(t, nil)
 	b := l.browser()
 	b.signIn("alice")
-	b.header.Set("Sec-Fetch-Dest", "iframe")
-	p := b.get(signInQuery)
-	p.wants(400, "not valid")
-	if len(p.header.Values("Set-Cookie")) != 0 || strings.Contains(p.body, `name="t"`) || p.header.Get("WWW-Authenticate") != "" {
-		t.Errorf("something was left behind: %v", p.header)
-	}
-	if !strings.Contains(p.header.Get("Content-Security-Policy"), "frame-ancestors 'none'") {
-		t.Error("the page may be framed")
-	}
-	if l.responder.issued() != 1 {
-		t.Error("a frame got a token")
-	}
-	if e := l.trail.find(audit.RequestRefused); len(e) != 1 || e[0].Reason != "framed" || e[0].Party != federation.MicrosoftOnline {
-		t.Errorf("audit: %+v", e)
-	}
-	b.header.Set("Sec-Fetch-Dest", "document")
-	if !b.get(signInQuery).isHandOver() {
-		t.Error("a top-level request was refused")
+	l.responder.err = fmt.Errorf("request _1: %w", federation.ErrUsed)
+	b.get(signInQuery).wants(200, "This sign-in is already finished")
+	if events := l.trail.find(audit.TokenRefused); len(events) != 1 || events[0].Reason != "used" {
+		t.Errorf("%+v", events)
 	}
 }
 

@@ -39,6 +39,10 @@ type Assertion struct {
 	NameID   string
 	// NameIDFormat is left out of the token when empty.
 	NameIDFormat string
+	// EncryptedID, when there is one, is written in place of the NameID: an element
+	// saml:EncryptedID in exclusive canonical form, as it stands inside an assertion.
+	// It is not checked. SAML 2.0.
+	EncryptedID []byte
 	// AuthnMethod is AuthenticationMethod (1.1) or AuthnContextClassRef (2.0).
 	AuthnMethod string
 	// AuthnInstant is the true instant of the authentication, not of the token.

@@ -20,6 +20,7 @@ import (
 	"github.com/beevik/etree"
 	dsig "github.com/russellhaering/goxmldsig"
 
+	"sallyport/deploy/testbed/lab"
 	"sallyport/federation"
 	"sallyport/federation/token"
 )
@@ -141,27 +142,12 @@ func verifyDSIG(doc []byte, idAttr string, cert *x509.Certificate) (*etree.Eleme
 	return ctx.Validate(d.Root())
 }
 
-// lab returns the path of a program that judges from outside. Without it the test
-// is skipped aloud on a laptop and fails where the lab must be complete.
-func lab(t testing.TB, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err == nil {
-		return path
-	}
-	if os.Getenv("CI") == "true" || os.Getenv("SALLYPORT_LAB") == "1" {
-		t.Fatalf("%s is missing: apt-get install -y xmlsec1 libxml2-utils", name)
-	}
-	t.Skipf("LAB TEST LEFT OUT: %s is not on PATH", name)
-	return ""
-}
-
 // verifyXMLSec checks with xmlsec1. Only raw certificates count as key data:
 // without that option xmlsec1 accepts a key that the message brings along. The
 // id attribute is named, and the caller checks what the reference points at.
 func verifyXMLSec(t testing.TB, doc []byte, idAttr string, cert *x509.Certificate) error {
 	t.Helper()
-	bin := lab(t, "xmlsec1")
+	bin := lab.Program(t, "xmlsec1", "xmlsec1")
 	dir := t.TempDir()
 	file, pemFile := filepath.Join(dir, "doc.xml"), filepath.Join(dir, "cert.pem")
 	if err := os.WriteFile(file, doc, 0o600); err != nil {

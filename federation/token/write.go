@@ -45,7 +45,7 @@ func AppendUnsigned(dst []byte, a *Assertion) ([]byte, error) {
 
 // size estimates the length of a token, so that one allocation holds it.
 func (s *Signer) size(a *Assertion) int {
-	n := 1700 + len(s.keyInfo) + (s.pub.Size()*4+2)/3 + len(a.Issuer) + len(a.Audience) + 2*len(a.NameID) + len(a.Recipient)
+	n := 1700 + len(s.keyInfo) + (s.pub.Size()*4+2)/3 + len(a.Issuer) + len(a.Audience) + 2*len(a.NameID) + len(a.EncryptedID) + len(a.Recipient)
 	for i := range a.Attributes {
 		at := &a.Attributes[i]
 		n += 160 + len(at.Name) + len(at.Namespace) + len(at.Format) + len(at.FriendlyName) + len(at.OriginalIssuer)
@@ -214,15 +214,21 @@ func write20(w *xmlsec.Writer, a *Assertion) int {
 }
 
 func subject20(w *xmlsec.Writer, a *Assertion) {
-	w.Raw(`<saml:Subject><saml:NameID`)
-	if a.NameIDFormat != "" {
-		w.Raw(` Format="`)
-		w.Attr("NameIDFormat", a.NameIDFormat)
-		w.Raw(`"`)
+	w.Raw(`<saml:Subject>`)
+	if len(a.EncryptedID) > 0 {
+		w.RawBytes(a.EncryptedID)
+	} else {
+		w.Raw(`<saml:NameID`)
+		if a.NameIDFormat != "" {
+			w.Raw(` Format="`)
+			w.Attr("NameIDFormat", a.NameIDFormat)
+			w.Raw(`"`)
+		}
+		w.Raw(`>`)
+		w.Text("NameID", a.NameID)
+		w.Raw(`</saml:NameID>`)
 	}
-	w.Raw(`>`)
-	w.Text("NameID", a.NameID)
-	w.Raw(`</saml:NameID><saml:SubjectConfirmation Method="urn:oasis:names:tc:SAML:2.0:cm:bearer"><saml:SubjectConfirmationData`)
+	w.Raw(`<saml:SubjectConfirmation Method="urn:oasis:names:tc:SAML:2.0:cm:bearer"><saml:SubjectConfirmationData`)
 	if a.InResponseTo != "" {
 		w.Raw(` InResponseTo="`)
 		w.Raw(a.InResponseTo)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -79,8 +80,15 @@ func TestH03_OneClientCannotTakeEverybodysPlace(t *testing.T) {
 				go2(c.client)
 				<-running
 			}
-			if w := g.do(request("GET", "/adfs/ls/", "10.9.0.1", "X-Forwarded-For: "+c.same)); w.Code != 503 || w.Header().Get("Retry-After") == "" {
-				t.Errorf("one more of the same client: %d, Retry-After %q", w.Code, w.Header().Get("Retry-After"))
+			refused := make(chan *httptest.ResponseRecorder, 1)
+			go func() { refused <- g.do(request("GET", "/adfs/ls/", "10.9.0.1", "X-Forwarded-For: "+c.same)) }()
+			select {
+			case w := <-refused:
+				if w.Code != 503 || w.Header().Get("Retry-After") == "" {
+					t.Errorf("one more of the same client: %d, Retry-After %q", w.Code, w.Header().Get("Retry-After"))
+				}
+			case <-running:
+				t.Fatal("one more of the same client is answered")
 			}
 			go2(c.other)
 			<-running

@@ -72,6 +72,23 @@ func TestH01_OnBehalf(t *testing.T) {
 			t.Errorf("%s: headers reach the handler: %v", c.name, head)
 		}
 	}
+	const app = "X-MS-Client-Application: "
+	for _, c := range []struct {
+		peer    string
+		headers []string
+		want    string
+	}{
+		{exchange, []string{ms + "198.51.100.7", app + "Microsoft.Exchange.ActiveSync"}, "signed in by 40.92.0.1 in their name, from Microsoft.Exchange.ActiveSync"},
+		{exchange, []string{ms + "198.51.100.7"}, "signed in by 40.92.0.1 in their name"},
+		{exchange, []string{ms + "198.51.100.7", app + "x y"}, "signed in by 40.92.0.1 in their name"},
+		{exchange, []string{ms + "198.51.100.7", app + "a", app + "b"}, "signed in by 40.92.0.1 in their name"},
+		{exchange, []string{app + "Microsoft.Exchange.ActiveSync"}, ""},
+		{stranger, []string{ms + "198.51.100.7", app + "Microsoft.Exchange.ActiveSync"}, ""},
+	} {
+		if info, _ := behalf(t, tr, "/active", c.peer, c.headers...); info.Behalf() != c.want {
+			t.Errorf("%s %q: %q", c.peer, c.headers, info.Behalf())
+		}
+	}
 	tr.OnBehalf = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}
 	if _, err := web.New(web.Config{Trust: tr}); err == nil {
 		t.Error("everybody may sign in on behalf of others")

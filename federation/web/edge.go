@@ -157,7 +157,7 @@ func (e *Edge) admit(info *Info, req *http.Request) (*http.Request, *Route, *fed
 	info.Client = client
 	info.Inside = certain && contains(t.inside, client)
 	info.CorrelationID = correlation(req)
-	person := t.onBehalf(client, certain, req.Header)
+	person, program := t.onBehalf(client, certain, req.Header)
 	hostOK := t.hostAllowed(peer, req.Host, req.Header)
 	if stripForwarding(req.Header) && !contains(t.proxies, peer) {
 		e.noteStray(peer)
@@ -178,7 +178,7 @@ func (e *Edge) admit(info *Info, req *http.Request) (*http.Request, *Route, *fed
 	if rt != nil {
 		info.Route = rt.Name
 		if rt.OnBehalf {
-			t.standIn(info, person)
+			t.standIn(info, person, program)
 		}
 		if len(vars) > 0 {
 			r = mux.SetURLVars(r, vars)
@@ -357,7 +357,7 @@ func framed(h http.Header) bool {
 
 // correlation returns the client-request-id of the query, else of the header.
 func correlation(r *http.Request) string {
-	const name = "client-request-id"
+	const name = "Client-Request-Id" // as net/http spells it: Get need not
 	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
 		if key, value, ok := strings.Cut(pair, "="); ok && strings.EqualFold(key, name) {
 			value = strings.NewReplacer("%7b", "{", "%7B", "{", "%7d", "}", "%7D", "}").Replace(value)

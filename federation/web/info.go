@@ -25,6 +25,9 @@ type Info struct {
 	// Via is the service that signs the person in in their name, the zero Addr when
 	// there is none; see [Trust].
 	Via netip.Addr
+	// Program is what Via says that the person uses, for example
+	// Microsoft.Exchange.ActiveSync; for records only. It may be empty.
+	Program string
 	// Inside is true when Client is certain and lies in the corporate networks.
 	Inside bool
 	// Framed is true when the browser says that the answer will be shown inside
@@ -34,6 +37,18 @@ type Info struct {
 	Route string
 	// Start is when the edge received the request.
 	Start time.Time
+}
+
+// Behalf says for an audit record who signed the person in in their name; it is empty
+// when nobody did.
+func (i *Info) Behalf() string {
+	switch {
+	case !i.Via.IsValid():
+		return ""
+	case i.Program != "":
+		return "signed in by " + i.Via.String() + " in their name, from " + i.Program
+	}
+	return "signed in by " + i.Via.String() + " in their name"
 }
 
 type infoKey struct{}

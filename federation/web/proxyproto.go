@@ -28,6 +28,7 @@ var errFrame = errors.New("web: malformed PROXY frame")
 // which is the connection's own goroutine: a slow balancer delays nobody else.
 type framedConn struct {
 	net.Conn
+	named  func(client netip.Addr) error // counts the client; an error closes the connection
 	once   sync.Once
 	err    error
 	remote net.Addr
@@ -61,6 +62,10 @@ func (c *framedConn) readFrame() {
 	}
 	if source.IsValid() {
 		c.remote = net.TCPAddrFromAddrPort(source)
+		if c.err = c.named(source.Addr()); c.err != nil {
+			_ = c.Conn.Close() // without an answer, as where the client itself is the peer
+			return
+		}
 	}
 	c.err = c.Conn.SetReadDeadline(time.Time{})
 }

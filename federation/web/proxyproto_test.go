@@ -132,6 +132,48 @@ func TestC20_ASilentBalancerDelaysNobody(t *testing.T) {
 	})
 }
 
+// Behind a balancer that speaks PROXY, one client gets as many connections as it
+// would get alone, and takes nobody else's.
+func TestH03_ConnectionLimitsHoldForTheClientThatAFrameNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t, nil)
+		s, l := g.NewServer(web.ServerConfig{ProxyProtocol: true, MaxConns: 7, MaxConnsPerAddress: 2}), newPipes()
+		done := make(chan error)
+		go func() { done <- s.Serve(l) }()
+		client := map[string]string{
+			"7": frame(0x21, 0x11, unhex(t, "cb007107 0a00000b bbe5 20fb")), "8": frame(0x21, 0x11, unhex(t, "cb007108 0a00000b bbe5 20fb")),
+			"probe": frame(0x20, 0, ""), "proxy": frame(0x21, 0x11, unhex(t, "0a090001 0a00000b bbe5 20fb")),
+		}
+		take := func(name string, want bool) net.Conn {
+			t.Helper()
+			c := l.dial("10.9.0.1")
+			go func() { _, _ = io.WriteString(c, client[name]) }()
+			synctest.Wait()
+			_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
+			b, err := io.ReadAll(c)
+			if got := err != nil; got != want || len(b) > 0 {
+				t.Errorf("%s: taken %v, want %v, %q", name, got, want, b)
+			}
+			return c
+		}
+		first := take("7", true)
+		take("7", true)
+		take("7", false)
+		take("8", true)
+		take("probe", true) // the balancer itself, and another of ours, have no limit of their own
+		take("probe", true)
+		take("proxy", true)
+		_ = first.Close()
+		synctest.Wait()
+		take("7", true) // the place is free again
+		take("7", false)
+		take("8", true)
+		take("probe", false) // seven in all: those refused left the count
+		_ = s.Close()
+		<-done
+	})
+}
+
 func FuzzProxyFrame(f *testing.F) {
 	f.Add([]byte(frame(0x20, 0, "") + "GET"))
 	f.Add([]byte(frame(0x21, 0x11, unhex(f, "cb0071070a00000bbbe520fb")) + "GET"))

@@ -102,8 +102,5 @@ func (r *Router) match(req *http.Request) (*Route, map[string]string) {
 	return r.routes[m.Route.GetName()], m.Vars
 }
 
-// Var returns a path variable of the matched route.
-func Var(r *http.Request, name string) string { return mux.Vars(r)[name] }
-
 // allow is the value of the Allow header.
 func (rt *Route) allow() string { return strings.Join(rt.Methods, ", ") }

@@ -23,7 +23,9 @@ type ServerConfig struct {
 	// MaxConns is how many connections may be open; zero means 10,000.
 	MaxConns int
 	// MaxConnsPerAddress is how many of them may come from one address that is no
-	// configured proxy; zero means 256.
+	// configured proxy: the peer's own, or with ProxyProtocol the one that a
+	// configured proxy's frame names. Zero means 256. A proxy that speaks HTTP shares
+	// its connections among clients; there only MaxConns holds.
 	MaxConnsPerAddress int
 	// Drain is how long the server goes on accepting after readiness has gone, so
 	// that balancers notice before a connection is refused. Zero: not at all.

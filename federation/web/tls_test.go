@@ -102,6 +102,12 @@ func TestH07_TLS(t *testing.T) {
 	if c := web.TLSConfig(nil); c.MinVersion != tls.VersionTLS12 || c.MaxVersion != 0 {
 		t.Errorf("versions %x to %x", c.MinVersion, c.MaxVersion)
 	}
+	// A certificate of another kind would let suites through that this one cannot use.
+	for _, id := range web.TLSConfig(nil).CipherSuites {
+		if name := tls.CipherSuiteName(id); !strings.HasPrefix(name, "TLS_ECDHE_") || !strings.Contains(name, "_GCM_") && !strings.Contains(name, "_POLY1305_") {
+			t.Errorf("suite %s", name)
+		}
+	}
 	// A renewed certificate is in use from the next handshake on; the open
 	// connection goes on.
 	open, err := dial(&tls.Config{})

@@ -19,6 +19,8 @@ type Microsoft365Config struct {
 	ReplyURLs []string
 	// TokenLifetime is how long a token holds; zero means 60 minutes.
 	TokenLifetime time.Duration
+	// FrameOrigins are those of [federation.RelyingParty].
+	FrameOrigins []string
 }
 
 // Microsoft365 returns the built-in party. The addresses of the global cloud are
@@ -29,6 +31,7 @@ func Microsoft365(cfg Microsoft365Config) (*federation.RelyingParty, error) {
 	rp := &federation.RelyingParty{
 		Key: Microsoft365Key, Name: "Microsoft 365", Identifiers: []string{federation.MicrosoftOnline},
 		Microsoft365: true, TokenType: federation.SAML11, TokenLifetime: cfg.TokenLifetime,
+		FrameOrigins: cfg.FrameOrigins,
 	}
 	switch cfg.Cloud {
 	case "", "global":

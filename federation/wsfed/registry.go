@@ -144,19 +144,21 @@ func (r *Registry) AnyReply(wreply string) (string, bool) {
 func (r *Registry) Origins() []string { return r.origins }
 
 // Nearest returns the known identifier that an unknown one is most likely a
-// misspelling of, empty when none is close. For the log only.
+// misspelling of, empty when none is close. For the log only; anybody may ask, so
+// that names which cannot be close cost nothing.
 func (r *Registry) Nearest(id string) string {
 	const longest = 256
 	if len(id) > longest {
 		return ""
 	}
+	id = strings.ToLower(id)
 	best, bestCost := "", len(id)/3+2
 	for _, rp := range r.parties {
 		for _, known := range rp.Identifiers {
 			if len(known) > longest {
 				continue
 			}
-			if cost := distance(strings.ToLower(id), strings.ToLower(known)); cost < bestCost {
+			if cost := distance(id, strings.ToLower(known), bestCost); cost < bestCost {
 				best, bestCost = known, cost
 			}
 		}
@@ -164,14 +166,17 @@ func (r *Registry) Nearest(id string) string {
 	return best
 }
 
-// distance is the Levenshtein distance in bytes.
-func distance(a, b string) int {
+// distance is the Levenshtein distance in bytes, or limit when it is that or more.
+func distance(a, b string, limit int) int {
+	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
+		return limit
+	}
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
+		diagonal, least := row[0], i+1
 		row[0] = i + 1
 		for j := range len(b) {
 			cost := diagonal
@@ -180,7 +185,11 @@ func distance(a, b string) int {
 			}
 			diagonal = row[j+1]
 			row[j+1] = min(cost, row[j]+1, diagonal+1)
+			least = min(least, row[j+1])
+		}
+		if least >= limit { // it grows from row to row
+			return limit
 		}
 	}
-	return row[len(b)]
+	return min(row[len(b)], limit)
 }

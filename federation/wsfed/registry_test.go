@@ -169,3 +169,31 @@ func FuzzReply(f *testing.F) {
 		}
 	})
 }
+
+// TestNearestIsALikelyMisspelling: with bounds on the work it finds what it found
+// without them.
+func TestNearestIsALikelyMisspelling(t *testing.T) {
+	party := func(key string, ids ...string) *federation.RelyingParty {
+		return &federation.RelyingParty{Key: key, Name: key, Identifiers: ids, ReplyURLs: []string{"https://" + key + ".test/"}}
+	}
+	reg, err := wsfed.NewRegistry(party("a", "urn:contoso:wiki", "https://wiki.contoso.test/"), party("b", "https://wiki.contoso.test/owa/", strings.Repeat("x", 250)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]string{
+		"urn:contoso:wikI":                "urn:contoso:wiki",
+		"urn:contos:wiki":                 "urn:contoso:wiki",
+		"http://wiki.contoso.test":        "https://wiki.contoso.test/",
+		"https://wiki.contoso.test/owa":   "https://wiki.contoso.test/owa/",
+		"https://wiki.contoso.test/owa/x": "https://wiki.contoso.test/owa/",
+		"urn:fabrikam:helpdesk":           "",
+		"x":                               "",
+		strings.Repeat("x", 200):          strings.Repeat("x", 250),
+		strings.Repeat("z", 250):          "",
+		strings.Repeat("x", 257):          "",
+	} {
+		if got := reg.Nearest(id); got != want {
+			t.Errorf("%.40q: %.40q, want %.40q", id, got, want)
+		}
+	}
+}

@@ -102,7 +102,7 @@ func BenchmarkUsernamemixed(b *testing.B) {
 	reg := registry(b)
 	run := func(s *token.Signer, c wstrust.Claims) func(*testing.B) {
 		h, err := wstrust.New(wstrust.Config{
-			PublicURL: public, Access: func() wstrust.Access { return wstrust.Everywhere }, Passwords: yes{account("alice@contoso.test")},
+			PublicURL: public, Access: func() web.Access { return web.Everywhere }, Passwords: yes{account("alice@contoso.test")},
 			Party: reg.ByIdentifier, Claims: func() wstrust.Claims { return c }, Signer: func() *token.Signer { return s }, Audit: nobody{},
 			Key: make([]byte, 32), Now: fixedNow,
 		})

@@ -50,7 +50,7 @@ func newDomain(t *testing.T, floor time.Duration, users ...directorytest.User) *
 	gate := lockout.NewMemory(lockout.Config{})
 	gate.SetPolicy(ad.Domain, &lockout.Policy{Threshold: 10, Window: 30 * time.Minute, Duration: 30 * time.Minute})
 	d := &domain{ad: ad, trail: &trail{}}
-	if d.p, err = password.New(password.Config{Directory: dir, Gate: gate, Audit: d.trail, Floor: floor, Step: max(floor/8, time.Millisecond)}); err != nil {
+	if d.p, err = password.New(password.Config{Directory: dir, Gate: gate, Audit: d.trail, Schedule: password.Schedule{Floor: floor, Step: max(floor/8, time.Millisecond)}}); err != nil {
 		t.Fatal(err)
 	}
 	return d

@@ -22,16 +22,6 @@ import (
 	"sallyport/federation/web"
 )
 
-// Access says who may use the endpoints.
-type Access uint8
-
-// The accesses. The zero value is off.
-const (
-	Off        Access = iota
-	Inside            // clients in the corporate networks
-	Everywhere        // everybody
-)
-
 // Passwords checks credentials and wipes the password.
 type Passwords interface {
 	Verify(ctx context.Context, at authn.Attempt, c authn.Credentials) authn.Result
@@ -53,7 +43,7 @@ type Config struct {
 	// it. Required.
 	PublicURL string
 	// Access says who may use the endpoints. Nil: nobody.
-	Access func() Access
+	Access func() web.Access
 	// TellExpired reports whether clients inside the corporate networks are told
 	// that their password, which is right, has expired. Nil: nobody is told.
 	TellExpired func() bool
@@ -139,16 +129,10 @@ var errOff = errors.New("wstrust: the endpoint is off for this client")
 
 // open refuses clients for whom the endpoints are off.
 func (h *Handler) open(r *http.Request) error {
-	access := Off
-	if h.cfg.Access != nil {
-		access = h.cfg.Access()
-	}
-	switch {
-	case access == Everywhere, access == Inside && web.From(r.Context()).Inside:
-		return nil
-	default:
+	if h.cfg.Access == nil || !h.cfg.Access().Admits(r) {
 		return &federation.Error{Problem: federation.ProblemNotFound, Status: http.StatusServiceUnavailable, Cause: errOff}
 	}
+	return nil
 }
 
 // count notes how a request ended.
@@ -181,6 +165,7 @@ func (h *Handler) serveIssue(w http.ResponseWriter, r *http.Request, v Version) 
 		return h.refused(r, v, rp, err)
 	}
 	res, first := h.repeats.Verify(r.Context(), id, func() authn.Result {
+		req.begun = time.Now()
 		return h.cfg.Passwords.Verify(r.Context(), attempt(r, req), authn.Credentials{Name: req.Name, Password: req.Password})
 	})
 	if !first {

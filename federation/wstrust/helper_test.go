@@ -23,6 +23,7 @@ import (
 
 	"sallyport/authn"
 	"sallyport/authn/audit"
+	"sallyport/deploy/testbed/lab"
 	"sallyport/federation"
 	"sallyport/federation/claims"
 	"sallyport/federation/token"
@@ -121,6 +122,7 @@ type people struct {
 	asked   []authn.Attempt
 	secrets []string
 	hold    chan struct{} // closed: answers go out
+	took    time.Duration // what judging takes
 }
 
 func account(name string) *authn.Account {
@@ -135,6 +137,7 @@ func (p *people) Verify(_ context.Context, at authn.Attempt, c authn.Credentials
 	if p.hold != nil {
 		<-p.hold
 	}
+	time.Sleep(p.took)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	secret := string(c.Password.Bytes())
@@ -215,7 +218,7 @@ type rig struct {
 	*web.Edge
 	people *people
 	trail  *trail
-	access wstrust.Access
+	access web.Access
 	tell   bool
 	clock  time.Time
 	log    *logBuffer
@@ -248,7 +251,7 @@ func registry(t testing.TB) *wsfed.Registry {
 
 func newRig(t testing.TB, change func(*wstrust.Config)) *rig {
 	t.Helper()
-	g := &rig{people: &people{verdict: map[string]authn.Result{}}, trail: &trail{}, access: wstrust.Everywhere, clock: now, log: &logBuffer{}}
+	g := &rig{people: &people{verdict: map[string]authn.Result{}}, trail: &trail{}, access: web.Everywhere, clock: now, log: &logBuffer{}}
 	clock := func() time.Time { return g.clock }
 	engine, err := claims.New(claims.Config{Issuer: ours, Domains: []claims.Domain{{Name: "contoso.test", Issuer: "http://contoso.test/adfs/services/trust/"}}, Now: clock})
 	if err != nil {
@@ -256,7 +259,7 @@ func newRig(t testing.TB, change func(*wstrust.Config)) *rig {
 	}
 	reg, signer := registry(t), newSigner(t)
 	cfg := wstrust.Config{
-		PublicURL: public, Access: func() wstrust.Access { return g.access }, TellExpired: func() bool { return g.tell }, Passwords: g.people,
+		PublicURL: public, Access: func() web.Access { return g.access }, TellExpired: func() bool { return g.tell }, Passwords: g.people,
 		Party: reg.ByIdentifier, Claims: func() wstrust.Claims { return engine }, Signer: func() *token.Signer { return signer },
 		Audit: g.trail, Key: make([]byte, 32), Now: clock,
 	}
@@ -347,13 +350,7 @@ func subcode(t testing.TB, w *httptest.ResponseRecorder) string {
 // is skipped, in CI it fails.
 func sample(t testing.TB, name string) string {
 	t.Helper()
-	vectors := os.Getenv("SALLYPORT_VECTORS")
-	if vectors == "" {
-		if os.Getenv("CI") != "" || os.Getenv("SALLYPORT_LAB") != "" {
-			t.Fatal("SALLYPORT_VECTORS names no folder, and this run must have one")
-		}
-		t.Skip("SALLYPORT_VECTORS names no folder: samples of other software are not read")
-	}
+	vectors := lab.Vectors(t)
 	b, err := os.ReadFile(filepath.Join(vectors, "..", "peers", "wstrust", name))
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 	"sallyport/authn"
 	"sallyport/authn/audit"
+	"sallyport/authn/password"
 	"sallyport/federation"
 	"sallyport/federation/internal/xmlsec"
 	"sallyport/federation/token"
@@ -22,10 +23,6 @@ const (
 	methodPassword = "urn:oasis:names:tc:SAML:1.0:am:password"
 	claimMethods   = "authnmethodsreferences"
 )
-
-// pace is how long after its verdict a refusal of an accepted password is held
-// back, so that it comes no sooner than that of a wrong one.
-const pace = 400 * time.Millisecond
 
 // issue answers according to the verdict on the password.
 func (h *Handler) issue(w http.ResponseWriter, r *http.Request, req *Request, rp *federation.RelyingParty, res authn.Result) error {
@@ -132,12 +129,7 @@ func (h *Handler) noToken(r *http.Request, req *Request, rp *federation.RelyingP
 	case federation.ProblemInternal, federation.ProblemDirectory, federation.ProblemBusy:
 		return h.failed(req, rp, cause)
 	}
-	hold := time.NewTimer(pace)
-	defer hold.Stop()
-	select {
-	case <-hold.C:
-	case <-r.Context().Done():
-	}
+	password.Schedule{}.Wait(r.Context(), req.begun)
 	return h.count(req.Version.route(), faults[faultAuthentication].result,
 		refusal(&fault{kind: faultAuthentication, relatesTo: req.MessageID, cause: cause}, rp))
 }
@@ -169,13 +161,10 @@ func (h *Handler) refused(r *http.Request, v Version, rp *federation.RelyingPart
 func (h *Handler) event(r *http.Request, code audit.Code, rp *federation.RelyingParty, acc *authn.Account) *audit.Event {
 	info := web.From(r.Context())
 	e := &audit.Event{
-		Time: h.cfg.Now(), Code: code, Reference: info.Reference, CorrelationID: info.CorrelationID, Protocol: protocol, Inside: info.Inside,
+		Time: h.cfg.Now(), Code: code, Reference: info.Reference, CorrelationID: info.CorrelationID, Protocol: protocol, Inside: info.Inside, Detail: info.Behalf(),
 	}
 	if info.Client.IsValid() {
 		e.Client = info.Client.String()
-	}
-	if info.Via.IsValid() {
-		e.Detail = "signed in by " + info.Via.String() + " in their name"
 	}
 	if rp != nil {
 		e.Party = rp.Identifiers[0]

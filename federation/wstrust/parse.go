@@ -34,6 +34,8 @@ type Request struct {
 	TokenType federation.TokenType
 	// Lifetime is how long the token shall hold, zero when the client did not say.
 	Lifetime time.Duration
+
+	begun time.Time // when the password began to be judged
 }
 
 // Target is what a message must be addressed to.
@@ -249,7 +251,7 @@ func (p *parser) addressing(h *headers) error {
 // that https implies.
 func (p *parser) isOurs(s string) bool {
 	u, err := url.Parse(s)
-	if err != nil || !strings.EqualFold(u.Scheme, "https") || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "" {
+	if err != nil || !strings.EqualFold(u.Scheme, "https") || u.User != nil || strings.ContainsAny(s, "?#") || u.Opaque != "" {
 		return false
 	}
 	port := u.Port()
@@ -337,7 +339,7 @@ func interval(e *etree.Element) (created, expires time.Time, err error) {
 		if err != nil || !t.IsZero() {
 			return created, expires, fmt.Errorf("%s holds %s twice, or no text in it", e.Tag, c.Tag)
 		}
-		if *t, err = time.Parse(time.RFC3339, strings.TrimSpace(s)); err != nil || t.IsZero() {
+		if *t, err = xmlsec.Instant(s); err != nil || t.IsZero() {
 			return created, expires, fmt.Errorf("%s of %s is not a time with its zone", c.Tag, e.Tag)
 		}
 	}

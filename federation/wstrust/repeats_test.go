@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"sallyport/authn"
@@ -105,9 +106,14 @@ func TestT03_WithoutAMessageIDTheBytesCountForTenSeconds(t *testing.T) {
 
 func TestT03_OneHundredParallelCopiesAreOneBind(t *testing.T) {
 	clock := now
-	t.Run("two instances, one store", func(t *testing.T) { parallelCopies(t, 2, memory(&clock)) })
-	t.Run("one instance, no store", func(t *testing.T) { parallelCopies(t, 1, nil) })
-	t.Run("one instance, the store is down", func(t *testing.T) { parallelCopies(t, 1, down{}) })
+	for name, c := range map[string]struct {
+		instances int
+		notes     wstrust.Notes
+	}{"two instances, one store": {2, memory(&clock)}, "one instance, no store": {1, nil}, "one instance, the store is down": {1, down{}}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { parallelCopies(t, c.instances, c.notes) })
+		})
+	}
 }
 
 func parallelCopies(t *testing.T, instances int, notes wstrust.Notes) {
@@ -119,6 +125,7 @@ func parallelCopies(t *testing.T, instances int, notes wstrust.Notes) {
 	for i := range codes {
 		wg.Go(func() { codes[i] = subcode(t, rigs[i%instances].send(body, 0, outsider)) })
 	}
+	synctest.Wait() // every copy waits: for the directory, or for the one that asks it
 	close(p.hold)
 	wg.Wait()
 	for i, c := range codes {

@@ -4,8 +4,9 @@
 // were a bind of its own, one wrong password would lock the account. The first copy
 // that arrives, on whichever instance, is judged; the others wait for it. Only
 // refusals are shared: a copy of an accepted message is judged for itself, and so is
-// one whose first copy nobody could judge. When the shared notes cannot be used, this
-// instance's own memory still holds.
+// one that comes after nobody could judge the first; copies that waited with that one
+// get its answer, since all of them judged at once would be as many failures. When the
+// shared notes cannot be used, this instance's own memory still holds.
 //
 // What is remembered is a keyed hash and a reason. A message is never refused for
 // having been seen: who holds it holds the password.

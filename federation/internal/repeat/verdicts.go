@@ -86,8 +86,8 @@ type ID struct {
 func (id ID) name() string { return base64.RawURLEncoding.EncodeToString(id.sum[:]) }
 
 type run struct {
-	done    chan struct{}
-	refused authn.Reason // NoVerdict unless the verdict is a refusal; set before done is closed
+	done   chan struct{}
+	reason authn.Reason // the verdict; set before done is closed
 }
 
 type refusedNote struct {
@@ -125,10 +125,13 @@ func (p *Verdicts) Verify(ctx context.Context, id ID, judge func() authn.Result)
 		case <-ctx.Done():
 			return authn.Result{Reason: authn.Unavailable, Cause: ctx.Err()}, true
 		}
-		if r.refused != authn.NoVerdict {
-			return authn.Result{Reason: r.refused}, false
+		switch {
+		case r.reason == authn.Accepted:
+			return judge(), true
+		case r.reason.Undecided(): // whoever asks again is judged: not all of them at once
+			return authn.Result{Reason: r.reason}, true
 		}
-		return judge(), true
+		return authn.Result{Reason: r.reason}, false
 	}
 	r := &run{done: make(chan struct{})}
 	p.running[id] = r
@@ -140,11 +143,9 @@ func (p *Verdicts) Verify(ctx context.Context, id ID, judge func() authn.Result)
 		close(r.done)
 	}()
 	res, first = p.lead(ctx, id, judge)
-	if refusal := res.Reason; refusal != authn.Accepted && !refusal.Undecided() {
-		r.refused = refusal
-		if first {
-			p.keep(id, refusal)
-		}
+	r.reason = res.Reason
+	if first && res.Reason != authn.Accepted && !res.Reason.Undecided() {
+		p.keep(id, res.Reason)
 	}
 	return res, first
 }

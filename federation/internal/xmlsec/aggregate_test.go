@@ -160,6 +160,8 @@ func TestS01_ChangedAggregatesAreRefused(t *testing.T) {
 		"undeclared prefix":           strings.Replace(doc, "<n:foreign", "<m:foreign", 1),
 		"empty list":                  strings.Replace(doc, a, a+"<md:EntitiesDescriptor/>", 1),
 		"list of another namespace":   strings.Replace(doc, a, a+"<EntitiesDescriptor></EntitiesDescriptor>", 1),
+		"signed list of another":      signAs(t, recipe{}, strings.Replace(list(), entity("https://a.test/"), "<EntitiesDescriptor></EntitiesDescriptor>", 1)),
+		"signed second signature":     signAs(t, recipe{}, strings.Replace(list(), entity("https://a.test/"), `<ds:Signature xmlns:ds="`+ds+`"/>`, 1)),
 		"root of another namespace":   signAs(t, recipe{}, strings.ReplaceAll(list(), md, "urn:other")),
 		"root is an entity":           signAs(t, recipe{}, entityDescriptor),
 		"nothing":                     "",
@@ -239,12 +241,12 @@ func TestX07_AggregateNeedsBoundedMemory(t *testing.T) {
 	}
 	a := aggregate()
 	a.MaxBytes = 1 << 20
-	g := &generated{pending: []byte(small[:strings.Index(small, "\n<md:Extensions>")]), left: 1 << 30, entity: e}
+	g := &generated{pending: []byte(small[:strings.Index(small, "\n<md:Extensions>")]), left: 1000, entity: e}
 	if _, err := a.Verify(g, keys(registered()), xmlsec.Profile{}); !errors.Is(err, xmlsec.ErrLimit) {
-		t.Errorf("a document without an end: %v", err)
+		t.Errorf("a document of 4 MB: %v", err)
 	}
 	huge := small[:strings.Index(small, "\n<md:Extensions>")] + `<md:EntityDescriptor a="` + strings.Repeat("x", 3<<20)
-	if _, err := a.Verify(strings.NewReader(huge), keys(registered()), xmlsec.Profile{}); !errors.Is(err, xmlsec.ErrLimit) {
+	if _, err := aggregate().Verify(strings.NewReader(huge), keys(registered()), xmlsec.Profile{}); !errors.Is(err, xmlsec.ErrLimit) {
 		t.Errorf("an element without an end: %v", err)
 	}
 	keepAll := aggregate()

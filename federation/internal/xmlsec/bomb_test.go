@@ -12,12 +12,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"sallyport/deploy/testbed/lab"
 	"sallyport/federation/internal/xmlsec"
 )
 
@@ -252,7 +254,7 @@ func mutants(seeds [][]byte, visit func([]byte)) {
 func mutationSeeds() [][]byte {
 	var seeds [][]byte
 	for _, s := range []string{
-		message, `<?xml version="1.0" encoding="utf-8"?>` + "\n<!--c--><?p i?>" + message, `<a xmlns="urn:x"><b c="1&#10;2"> t <![CDATA[<&>]]>]]&gt;</b></a>`,
+		message, `<?xml version="1.0" encoding="utf-8"?>` + "\n<!--c--><?p i?>" + message, `<a xmlns="urn:x"><b c="1&#10;2"> t<!-- c --> <![CDATA[<&>]]>]]&gt;</b></a>`,
 		`<a:a xmlns:a="urn:x" xmlns:b="urn:y" a:c="1" b:c="2" Id="_1"><b:b xml:id="_2"/></a:a>`,
 	} {
 		seeds = append(seeds, []byte(s))
@@ -260,9 +262,31 @@ func mutationSeeds() [][]byte {
 	return seeds
 }
 
+// What is cut short at any byte, or changed at any place, is read or refused, and
+// nothing is looked at behind its end.
+func TestX11_NoPanicOnWhatIsCutShort(t *testing.T) {
+	try := func(doc []byte) {
+		defer func() {
+			if p := recover(); p != nil {
+				t.Errorf("%q: %v", doc, p)
+			}
+		}()
+		if d, err := xmlsec.Parse(slices.Clip(doc), xmlsec.Imported()); err == nil {
+			_, _ = d.Verify(keys(registered()), xmlsec.Profile{EmptyReference: true})
+		}
+	}
+	seeds := mutationSeeds()
+	for _, seed := range append(seeds, []byte(recipe{}.signed(t, authnRequest))) {
+		for cut := range seed {
+			try(seed[:cut])
+		}
+	}
+	mutants(seeds, try)
+}
+
 // Whatever the gate lets through, libxml2 reads as well.
 func TestX02_Libxml2AcceptsWhatPasses(t *testing.T) {
-	bin := lab(t, "xmllint")
+	bin := lab.Program(t, "xmllint", "libxml2-utils")
 	dir := t.TempDir()
 	var files []string
 	seen := 0

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
+	"time"
 )
 
 // ErrEncoding says that a message is not encoded as its binding demands.
@@ -34,6 +36,11 @@ func Base64(s string, folded bool) ([]byte, error) {
 	return b, nil
 }
 
+// inflaters are used again: each has a window of 32 KiB, and would else be most of
+// the memory that a SAML request takes. Reset forgets all that was read before, but
+// the bytes stay in the window: requests hold no secret.
+var inflaters = sync.Pool{New: func() any { return flate.NewReader(bytes.NewReader(nil)) }}
+
 // Inflate decompresses a raw DEFLATE stream (RFC 1951) of at most max bytes
 // decompressed. It reads at most one byte more, and refuses zlib and gzip
 // headers, a stream without its end, and bytes behind the end.
@@ -43,7 +50,10 @@ func Inflate(data []byte, max int) ([]byte, error) {
 		return nil, fmt.Errorf("%w: zlib or gzip header", ErrEncoding)
 	}
 	src := bytes.NewReader(data)
-	out, err := io.ReadAll(io.LimitReader(flate.NewReader(src), int64(max)+1))
+	z := inflaters.Get().(io.ReadCloser)
+	_ = z.(flate.Resetter).Reset(src, nil) // nil always, by its source
+	out, err := io.ReadAll(io.LimitReader(z, int64(max)+1))
+	inflaters.Put(z)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrEncoding, err)
@@ -54,3 +64,26 @@ func Inflate(data []byte, max int) ([]byte, error) {
 	}
 	return out, nil
 }
+
+// errInstant does not repeat the text, which may be anything.
+var errInstant = errors.New("xmlsec: not an instant")
+
+// Instant reads an xs:dateTime with its zone (XML Schema part 2 §3.2.7) and any number
+// of decimal digits, and returns it in UTC. Leap seconds and hour 24 are refused, as
+// readers do not agree on them.
+func Instant(s string) (time.Time, error) {
+	if len(s) > 64 || strings.Contains(s, ",") { // which Go takes for a decimal point
+		return time.Time{}, errInstant
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return time.Time{}, errInstant
+	}
+	if _, offset := t.Zone(); offset > maxOffset || offset < -maxOffset {
+		return time.Time{}, errInstant
+	}
+	return t.UTC(), nil
+}
+
+// maxOffset is what a zone may differ from UTC, in seconds.
+const maxOffset = 14 * 60 * 60

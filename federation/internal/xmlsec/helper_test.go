@@ -3,10 +3,10 @@ package xmlsec_test
 import (
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
+	"sallyport/deploy/testbed/lab"
 	"sallyport/federation/internal/xmlsec"
 )
 
@@ -15,36 +15,9 @@ const (
 	soapMax = 128 << 10
 )
 
-// required reports whether this run must not leave a judge out.
-func required() bool { return os.Getenv("CI") == "true" || os.Getenv("SALLYPORT_LAB") == "1" }
-
-// vectors returns the folder of published test documents. They are not part of
-// the project: without the folder the test is skipped aloud on a laptop and fails
-// where the lab must be complete.
-func vectors(t testing.TB) string {
-	t.Helper()
-	dir := os.Getenv("SALLYPORT_VECTORS")
-	if dir == "" {
-		if required() {
-			t.Fatal("SALLYPORT_VECTORS does not name the folder of test vectors")
-		}
-		t.Skip("VECTOR TEST LEFT OUT: SALLYPORT_VECTORS is not set")
-	}
-	return dir
-}
-
-// lab returns the path of a program that judges from outside, on the same terms.
-func lab(t testing.TB, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		if required() {
-			t.Fatalf("%s is missing: apt-get install -y xmlsec1 libxml2-utils", name)
-		}
-		t.Skipf("LAB TEST LEFT OUT: %s is not on PATH", name)
-	}
-	return path
-}
+// vectors returns the folder of published test documents, which are not part of the
+// project.
+func vectors(t testing.TB) string { t.Helper(); return lab.Vectors(t) }
 
 func readJSON(t testing.TB, path string, into any) {
 	t.Helper()

@@ -14,6 +14,7 @@ import (
 	"github.com/beevik/etree"
 	dsig "github.com/russellhaering/goxmldsig"
 
+	"sallyport/deploy/testbed/lab"
 	"sallyport/federation/internal/xmlsec"
 )
 
@@ -54,7 +55,7 @@ func messages() map[string]string {
 	return map[string]string{"AuthnRequest": authnRequest, "LogoutRequest": logoutRequest, "metadata": entityDescriptor}
 }
 
-func TestVerifyReturnsTheSignedTreeOnly(t *testing.T) {
+func TestX04_VerifyReturnsTheSignedTreeOnly(t *testing.T) {
 	for name, m := range messages() {
 		t.Run(name, func(t *testing.T) {
 			doc := recipe{keyInfo: "<ds:KeyInfo><ds:KeyName>hint</ds:KeyName></ds:KeyInfo>"}.signed(t, m)
@@ -139,7 +140,7 @@ func TestVerifyForeignSigners(t *testing.T) {
 		}
 	})
 	t.Run("xmlsec1", func(t *testing.T) {
-		bin := lab(t, "xmlsec1")
+		bin := lab.Program(t, "xmlsec1", "xmlsec1")
 		dir := t.TempDir()
 		der, err := x509.MarshalPKCS8PrivateKey(registered().rsa)
 		if err != nil {

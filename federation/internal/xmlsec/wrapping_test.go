@@ -53,6 +53,7 @@ func wrapped(t *testing.T, m string) (good string, cases map[string]string) {
 		"SignedInfo twice":                               strings.Replace(good, info, info+info, 1),
 		"second SignedInfo in Object":                    open + head + object(info) + tail + closeTag,
 		"second SignedInfo in KeyInfo":                   strings.Replace(good, "</ds:Signature>", "<ds:KeyInfo>"+info+"</ds:KeyInfo></ds:Signature>", 1),
+		"second signature in KeyInfo":                    strings.Replace(good, "</ds:Signature>", "<ds:KeyInfo><ds:Signature></ds:Signature></ds:KeyInfo></ds:Signature>", 1),
 		"SignedInfo in another namespace first":          strings.Replace(good, info, strings.ReplaceAll(strings.ReplaceAll(info, "ds:", "e:"), ds, "urn:evil")+info, 1),
 		"SignatureValue twice":                           strings.Replace(good, "<ds:SignatureValue>", "<ds:SignatureValue>AAAA</ds:SignatureValue><ds:SignatureValue>", 1),
 		"SignatureValue before SignedInfo":               strings.Replace(strings.Replace(good, info, "", 1), "</ds:SignatureValue>", "</ds:SignatureValue>"+info, 1),

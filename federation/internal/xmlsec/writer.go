@@ -151,7 +151,11 @@ func (w *Writer) Time(name string, t time.Time) {
 		w.Fail(fmt.Errorf("%s: year %d is not a time that can be written", name, y))
 		return
 	}
-	w.buf = t.AppendFormat(w.buf, "2006-01-02T15:04:05.000Z")
+	// AppendFormat knows this form by heart but for the milliseconds, and has to read
+	// any other layout anew each time.
+	w.buf = t.AppendFormat(w.buf, time.RFC3339)
+	ms := t.Nanosecond() / 1e6
+	w.buf = append(w.buf[:len(w.buf)-1], '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), 'Z')
 }
 
 // Text appends value as character data (C14N §2.3, text nodes).

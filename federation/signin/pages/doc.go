@@ -20,7 +20,8 @@
 //     address comes from the registry of relying parties. Chromium applies
 //     form-action to the redirects after a post too, so that page names the
 //     scheme https: unless the party lists all its origins.
-//   - No page can be framed.
+//   - No page can be framed, except the hand-over page by the origins that its
+//     party lists, exactly as they stand there.
 //   - Settings cannot bring HTML, style, script or foreign origins in.
 //   - Error pages say what [federation.Problem] stands for and nothing more; a
 //     reference leads the service desk to the log record.

@@ -93,7 +93,7 @@ func (s *Set) drawError(w http.ResponseWriter, r *http.Request, info *web.Info, 
 func (v *view) describe(e *federation.Error) (err error) {
 	key, party := string(e.Problem), v.s.cfg.Org
 	if e.Party != nil {
-		party = e.Party.Name
+		party = e.Party.NameIn(v.lang.Code)
 	}
 	vars := []string{"party", party, "host", v.s.cfg.Host, "n", minutes(e.RetryAfter)}
 	if v.Title, v.Heading, err = v.title(key+".title", vars...); err != nil {

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"sallyport/federation"
 )
 
 // LanguageCookie remembers the language that a person chose.
@@ -27,26 +29,43 @@ func (s *Set) Remember(w http.ResponseWriter, code string) {
 	})
 }
 
-// choose finds the language of a request: choice in this request, earlier
-// choice, setting, Accept-Language, English.
+// choose finds the language of a request and remembers a choice that was made in it.
 func (s *Set) choose(w http.ResponseWriter, r *http.Request, chosen string) *language {
+	lang, now := s.language(r, chosen)
+	if now {
+		s.Remember(w, lang.Code)
+	}
+	return lang
+}
+
+// Name is a party's name in the language that a page of this request will have;
+// chosen is the language that its form asks for, empty for none.
+func (s *Set) Name(r *http.Request, chosen string, rp *federation.RelyingParty) string {
+	if len(rp.Names) == 0 {
+		return rp.Name
+	}
+	lang, _ := s.language(r, chosen)
+	return rp.NameIn(lang.Code)
+}
+
+// language finds the language of a request: choice in this request, earlier choice,
+// setting, Accept-Language, English. It says whether it was chosen now.
+func (s *Set) language(r *http.Request, chosen string) (lang *language, now bool) {
 	if lang, ok := s.languages[chosen]; ok {
-		s.Remember(w, chosen)
-		return lang
+		return lang, true
 	}
 	if strings.Contains(r.URL.RawQuery, LanguageField+"=") { // most queries are long and have none
 		if code := r.URL.Query().Get(LanguageField); known(code) {
-			s.Remember(w, code)
-			return s.languages[code]
+			return s.languages[code], true
 		}
 	}
 	if c, err := r.Cookie(LanguageCookie); err == nil && known(c.Value) {
-		return s.languages[c.Value]
+		return s.languages[c.Value], false
 	}
 	if s.cfg.Language != "" {
-		return s.languages[s.cfg.Language]
+		return s.languages[s.cfg.Language], false
 	}
-	return s.languages[acceptLanguage(r.Header.Get("Accept-Language"))]
+	return s.languages[acceptLanguage(r.Header.Get("Accept-Language"))], false
 }
 
 // acceptLanguage picks the best of our languages by RFC 9110 section 12.5.4; the

@@ -79,6 +79,11 @@ func drawings(s *pages.Set) []drawing {
 			return s.SignedOut(w, r, pages.SignedOut{Services: []string{"Microsoft 365", "Wiki"},
 				CleanUp: []string{"https://login.example.test/login.srf?wa=wsignoutcleanup1.0", "https://wiki.example.test/x?wa=wsignoutcleanup1.0"}})
 		}},
+		{"signedout/form", func(w http.ResponseWriter, r *http.Request) error {
+			return s.SignedOut(w, r, pages.SignedOut{Services: []string{"Wiki"}, CleanUp: []string{"https://wiki.example.test/x?wa=wsignoutcleanup1.0"},
+				Ended: []string{"Blog"}, Form: &pages.HandOver{Action: "https://login.example.test/login.srf", FormActions: []string{"https://login.example.test"},
+					Fields: []federation.Field{{Name: "SAMLResponse", Value: "PHg+"}, {Name: "RelayState", Value: `"><x>`}}}})
+		}},
 		{"signedout/onward", func(w http.ResponseWriter, r *http.Request) error {
 			return s.SignedOut(w, r, pages.SignedOut{Onward: "https://login.example.test/login.srf"})
 		}},

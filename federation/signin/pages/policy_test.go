@@ -48,6 +48,8 @@ func TestW02_EachPageHasItsStrictPolicy(t *testing.T) {
 		switch d.name {
 		case "handover":
 			want = start + "https:" + end
+		case "signedout/form":
+			want = start + "https://login.example.test; frame-src https://wiki.example.test" + end
 		case "signedout/told":
 			want = start + "'self'; frame-src https://login.example.test https://wiki.example.test" + end
 		}
@@ -63,6 +65,36 @@ func TestW02_EachPageHasItsStrictPolicy(t *testing.T) {
 			if got, _ := attr(n, "nonce"); got != nonce {
 				t.Errorf("%s: script has nonce %q", d.name, got)
 			}
+		}
+	}
+}
+
+func TestC29_W02_HandOverPageNamesExactlyTheOriginsThatMayFrameIt(t *testing.T) {
+	s := newSet(t, config())
+	for want, origins := range map[string][]string{
+		"'none'": nil,
+		"https://app.contoso.test https://teams.contoso.test:8443": {"https://app.contoso.test", "https://teams.contoso.test:8443"},
+	} {
+		w := httptest.NewRecorder()
+		w.Header().Set("X-Frame-Options", "DENY")
+		if err := s.HandOver(w, get("en"), pages.HandOver{Party: "Wiki", Action: "https://wiki.example.test/acs", FrameOrigins: origins}); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := policyOf(t, w.Header()); !strings.HasSuffix(got, "; frame-ancestors "+want) {
+			t.Errorf("%v: %s", origins, got)
+		}
+		if got := w.Header().Get("X-Frame-Options"); (got == "DENY") != (want == "'none'") {
+			t.Errorf("%v: X-Frame-Options %q", origins, got)
+		}
+	}
+	for _, bad := range []string{"https://*.contoso.test", "http://app.contoso.test", "*", "https:", "https://a.test; script-src *", "https://a.test https://b.test"} {
+		w := httptest.NewRecorder()
+		w.Header().Set("X-Frame-Options", "DENY")
+		if err := s.HandOver(w, get("en"), pages.HandOver{Party: "Wiki", Action: "https://wiki.example.test/acs", FrameOrigins: []string{bad}}); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := policyOf(t, w.Header()); !strings.HasSuffix(got, "; frame-ancestors 'none'") || w.Header().Get("X-Frame-Options") != "DENY" {
+			t.Errorf("%q reached the policy: %s", bad, got)
 		}
 	}
 }

@@ -21,18 +21,17 @@ type SignedIn struct {
 
 // The values of field action in our own forms.
 const (
-	ActionSignOut = "signout" // end the session
-	ActionAgain   = "again"   // start the stored request again
-	ActionOther   = "other"   // start it again with another account
+	ActionAgain = "again" // start the stored request again
+	ActionOther = "other" // start it again with another account
 )
 
 // SignedIn draws the page for a page that was used, and the start page of
 // somebody who is signed in.
 func (s *Set) SignedIn(w http.ResponseWriter, r *http.Request, p SignedIn) error {
-	v := s.view(w, r, "", view{Good: true, Post: true, User: p.User, Menu: linkMenu(r)})
+	v := s.view(w, r, "", view{Good: true, User: p.User, Menu: linkMenu(r)})
 	key, vars := "signedin.close", []string(nil)
 	if p.Party != nil {
-		key, vars = "signedin.here", []string{"party", p.Party.Name}
+		key, vars = "signedin.here", []string{"party", p.Party.NameIn(v.lang.Code)}
 		if p.Used {
 			key = "signedin.text"
 		}
@@ -51,7 +50,8 @@ func (s *Set) SignedIn(w http.ResponseWriter, r *http.Request, p SignedIn) error
 	if err != nil {
 		return err
 	}
-	v.Second = &offer{Label: out, Action: ActionSignOut}
+	// A link: the visits to other parties that follow would break the policy of a form.
+	v.Second = &offer{Label: out, Link: v.s.cfg.Action + "?wa=wsignout1.0", Quiet: true}
 	return s.write(w, r, http.StatusOK, policy{}, v)
 }
 
@@ -60,7 +60,7 @@ func (v *view) open(rp *federation.RelyingParty) (*offer, error) {
 	if rp == nil || !isHTTPS(rp.StartURL) {
 		return nil, nil
 	}
-	label, err := v.T("action.open", "party", rp.Name)
+	label, err := v.T("action.open", "party", rp.NameIn(v.lang.Code))
 	return &offer{Label: label, Link: rp.StartURL}, err
 }
 
@@ -96,6 +96,8 @@ type SignedOut struct {
 	CleanUp []string
 	// Onward is an address of the registry where the person goes on, or empty.
 	Onward string
+	// Form is an answer that the person carries on in place of Onward; nil for none.
+	Form *HandOver
 	// Party is offered to sign in again, may be nil.
 	Party *federation.RelyingParty
 }
@@ -142,6 +144,12 @@ func (s *Set) SignedOut(w http.ResponseWriter, r *http.Request, p SignedOut) err
 	if v.Text, err = v.H("signedout.shared"); err != nil {
 		return err
 	}
+	if p.Form != nil {
+		if err := p.Form.Validate(); err != nil {
+			return err
+		}
+		v.Next, pol.formAction = p.Form, formAction(p.Form.FormActions)
+	}
 	if v.Primary, err = v.afterSignOut(p); err != nil {
 		return err
 	}
@@ -149,6 +157,9 @@ func (s *Set) SignedOut(w http.ResponseWriter, r *http.Request, p SignedOut) err
 }
 
 func (v *view) afterSignOut(p SignedOut) (*offer, error) {
+	if p.Form != nil {
+		return nil, nil
+	}
 	if isHTTPS(p.Onward) {
 		label, err := v.T("action.continue")
 		return &offer{Label: label, Link: p.Onward, Onward: true}, err

@@ -75,6 +75,7 @@ type offer struct {
 	Link   string // an address of ours or of the settings
 	Action string // the value of field action when it is a button of the form
 	Onward bool   // the script follows the link by itself
+	Quiet  bool   // a second choice that looks like a button
 }
 
 // list is a sentence with what it is about.
@@ -106,6 +107,7 @@ type view struct {
 	Frames   []string
 	SignIn   *signInForm
 	HandOver *HandOver
+	Next     *HandOver // the way on from a message
 }
 
 // menu says how the language is switched where the page can be kept: by buttons
@@ -122,6 +124,7 @@ const (
 type policy struct {
 	formAction string // default 'self'
 	frames     []string
+	ancestors  []string // default 'none'
 }
 
 func (p policy) String(nonce string) string {
@@ -138,7 +141,12 @@ func (p policy) String(nonce string) string {
 		b.WriteString("; frame-src ")
 		b.WriteString(strings.Join(p.frames, " "))
 	}
-	b.WriteString("; base-uri 'none'; frame-ancestors 'none'")
+	b.WriteString("; base-uri 'none'; frame-ancestors ")
+	if len(p.ancestors) == 0 {
+		b.WriteString("'none'")
+	} else {
+		b.WriteString(strings.Join(p.ancestors, " "))
+	}
 	return b.String()
 }
 

@@ -115,6 +115,9 @@ type HandOver struct {
 	// FormActions are the origins that the party redirects through; empty allows
 	// any https address.
 	FormActions []string
+	// FrameOrigins are the https origins whose pages may frame this one; empty allows
+	// nobody's.
+	FrameOrigins []string
 
 	valid bool // Validate was asked and had nothing to say
 }
@@ -169,7 +172,12 @@ func (s *Set) HandOver(w http.ResponseWriter, r *http.Request, p HandOver) error
 	if err != nil {
 		return err
 	}
-	s.splice(w, r, policy{formAction: formAction(p.FormActions)}, key, pieces, &values{party: p.Party, action: p.Action, fields: p.Fields})
+	pol := policy{formAction: formAction(p.FormActions)}
+	if len(p.FrameOrigins) > 0 && nameable(p.FrameOrigins) {
+		pol.ancestors = p.FrameOrigins
+		w.Header().Del("X-Frame-Options") // it knows no list
+	}
+	s.splice(w, r, pol, key, pieces, &values{party: p.Party, action: p.Action, fields: p.Fields})
 	return nil
 }
 
@@ -187,13 +195,18 @@ func (s *Set) handOverView(key state) (*view, error) {
 // formAction lists the origins, or the scheme when there are none or one of them
 // could not stand in a policy.
 func formAction(origins []string) string {
-	for _, o := range origins {
-		if u, err := url.Parse(o); err != nil || u.Scheme != "https" || u.Host == "" || strings.ContainsAny(o, " ;,'\"\r\n\t") {
-			return "https:"
-		}
-	}
-	if len(origins) == 0 {
+	if len(origins) == 0 || !nameable(origins) {
 		return "https:"
 	}
 	return strings.Join(origins, " ")
+}
+
+// nameable reports whether https origins can stand in a policy and mean themselves.
+func nameable(origins []string) bool {
+	for _, o := range origins {
+		if u, err := url.Parse(o); err != nil || u.Scheme != "https" || u.Host == "" || strings.ContainsAny(o, " ;,'\"*\r\n\t") {
+			return false
+		}
+	}
+	return true
 }

@@ -142,18 +142,21 @@ func join(out *bytes.Buffer, pieces []piece, v *values) {
 // in text; all others stay.
 var entities = [256]string{'"': "&#34;", '\'': "&#39;", '&': "&amp;", '<': "&lt;", '>': "&gt;", '+': "&#43;", 0: "\uFFFD"}
 
+// special are the characters with an entity: a table of bytes stays in the
+// processor's first cache, where the texts would not.
+var special = [256]bool{'"': true, '\'': true, '&': true, '<': true, '>': true, '+': true, 0: true}
+
 // escape writes s for a quoted attribute or for text, as html/template does. A
 // token has some hundred characters to escape among its six thousand.
 func escape(out *bytes.Buffer, s string) {
 	b := out.AvailableBuffer()
 	last := 0
 	for i := 0; i < len(s); i++ {
-		with := entities[s[i]]
-		if with == "" {
+		if !special[s[i]] {
 			continue
 		}
 		b = append(b, s[last:i]...)
-		b = append(b, with...)
+		b = append(b, entities[s[i]]...)
 		last = i + 1
 	}
 	out.Write(append(b, s[last:]...))

@@ -123,6 +123,7 @@ func TestLanguageIsChosenByChoiceThenSettingThenBrowser(t *testing.T) {
 		{"broken weight", "", "", "", "de;q=x, nl;q=0.1", "nl"},
 		{"not a number", "", "", "", "de;q=NaN, nl;q=0.1", "nl"},
 		{"star", "", "", "", "*", "en"},
+		{"behind what is read", "", "", "", "nl;q=0.1," + strings.Repeat(" ", 600) + ",de", "nl"},
 		{"setting before browser", "es", "", "", "fr", "es"},
 		{"cookie before setting", "es", "", "nl", "fr", "nl"},
 		{"choice before cookie", "es", "lang=de", "nl", "fr", "de"},

@@ -42,19 +42,27 @@
   // count once more.
   if (history.replaceState) history.replaceState(null, "", location.href);
 
-  // Hand the token over once; a visit by the back button waits for a hand.
+  // Hand the token over once; who comes back to the page goes on by hand, and the
+  // bar, which speaks of something under way, is gone.
   each("form[data-autopost]", function (f) {
+    var late = f.querySelector(".late"), bar = f.querySelector(".progress");
+    function onItsWay(yes) { bar.hidden = !yes; late.hidden = yes; }
+    window.addEventListener("pageshow", function (e) { if (e.persisted) onItsWay(false); });
     var visit = window.performance && performance.getEntriesByType && performance.getEntriesByType("navigation")[0];
     if (visit && visit.type === "back_forward") return;
-    var late = f.querySelector(".late");
-    late.hidden = true;
+    onItsWay(true);
     setTimeout(function () { late.hidden = false; }, 4000);
     HTMLFormElement.prototype.submit.call(f);
   });
 
   // After sign-out go on once the other services have answered, at most 3 s later.
-  each("a[data-next]", function (a) {
-    function go() { location.replace(a.href); }
+  each("[data-next]", function (e) {
+    var gone = false;
+    function go() {
+      if (gone) return;
+      gone = true;
+      if (e.href) location.replace(e.href); else HTMLFormElement.prototype.submit.call(e);
+    }
     window.addEventListener("load", go);
     setTimeout(go, 3000);
   });
