@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"os/user"
 	"strings"
+	"syscall"
 
 	"sallyport/authn/redisstore"
 	"sallyport/certs"
@@ -62,7 +63,7 @@ func certsCommand() command {
 			return status
 		}
 		var good bool
-		if r.cfg, good = load(e, r.config); !good {
+		if r.cfg, good = loadFederation(e, r.config); !good {
 			return exitFailed
 		}
 		return r.do(action)
@@ -164,8 +165,11 @@ func caller() string {
 
 func (r *certsRun) fail(err error) int {
 	fmt.Fprintln(r.stderr, "sallyport certs:", printable(err.Error()))
-	if errors.Is(err, certs.ErrPermissions) || errors.Is(err, fs.ErrPermission) {
+	switch {
+	case errors.Is(err, certs.ErrPermissions), errors.Is(err, fs.ErrPermission):
 		fmt.Fprintln(r.stderr, "  -> or run this as the service's user: sudo -u sallyport sallyport certs …")
+	case errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOSPC):
+		fmt.Fprintln(r.stderr, "  -> nothing was changed; keys go on signing meanwhile. Make the disk writable, or room on it, and try again")
 	}
 	return exitFailed
 }

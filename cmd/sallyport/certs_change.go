@@ -52,10 +52,7 @@ func (r *certsRun) promote(ctx context.Context) int {
 	// What would be refused is said before anybody is asked.
 	e, err := r.hand.Promotable(l, id, r.force)
 	if err != nil {
-		if !r.force && errors.Is(err, certs.ErrRefused) {
-			err = fmt.Errorf("%w (--force overrides what is not known of relying parties, never an instance that lacks the key)", err)
-		}
-		return r.fail(err)
+		return r.refusedPromotion(err)
 	}
 	question := fmt.Sprintf("From now on all instances sign with %s.", e.ID)
 	for _, p := range r.hand.Parties {
@@ -68,10 +65,24 @@ func (r *certsRun) promote(ctx context.Context) int {
 		return exitFailed
 	}
 	if e, err = r.hand.Promote(ctx, e.ID, r.force); err != nil {
-		return r.fail(err)
+		return r.refusedPromotion(err)
 	}
 	fmt.Fprintf(r.stdout, "%s signs from %s on. The key before it stays published until its last tokens have\nexpired; until then sallyport certs promote brings it back.\n", e.ID, e.SignsFrom.UTC().Format("15:04:05 UTC"))
 	return exitGood
+}
+
+// refusedPromotion says what a promotion waits for, each on a line of its own.
+func (r *certsRun) refusedPromotion(err error) int {
+	var unready *certs.NotReadyError
+	if !errors.As(err, &unready) {
+		return r.fail(err)
+	}
+	fmt.Fprintf(r.stderr, "sallyport certs: refused: people could not sign in everywhere if %s signed now. It waits for:\n", brief(unready.ID))
+	for _, wait := range unready.Waits {
+		fmt.Fprintln(r.stderr, "  -", printable(wait))
+	}
+	fmt.Fprintln(r.stderr, "  -> see to it, or wait: sallyport certs list shows how far it is. promote --force overrides what is\n     not known of relying parties, never an instance that lacks the key")
+	return exitFailed
 }
 
 func (r *certsRun) retire(ctx context.Context) int {
@@ -125,15 +136,32 @@ func (r *certsRun) importKey(ctx context.Context) int {
 	case errors.Is(err, certs.ErrKnown):
 		fmt.Fprintf(r.stdout, "nothing to do: %v\n", err)
 		return exitGood
-	case err != nil:
+	case errors.Is(err, certs.ErrRefused):
 		return r.fail(err)
+	case err != nil:
+		return r.fail(fmt.Errorf("%s: %w", r.args[0], err))
 	}
 	if e.State == certs.Signing {
 		fmt.Fprintf(r.stdout, "%s (%s) is the first key and signs from now on. Parties that know it notice no\nchange. Delete %s: whoever has it can sign in as anybody.\n", e.ID, printable(cert.Subject.String()), r.args[0])
 		return exitGood
 	}
 	fmt.Fprintf(r.stdout, "%s (%s) is staged. Delete %s: whoever has it can sign in as anybody.\n", e.ID, printable(cert.Subject.String()), r.args[0])
+	r.warnOfShortLife(ctx, cert)
 	return exitGood
+}
+
+// warnOfShortLife says when a next key ends before the one that signs: by itself it
+// would never be used.
+func (r *certsRun) warnOfShortLife(ctx context.Context, next *x509.Certificate) {
+	l, err := r.hand.Store.Load(ctx)
+	if err != nil {
+		return
+	}
+	now, err := l.Of(certs.Signing).X509()
+	if err == nil && next.NotAfter.Before(now.NotAfter) {
+		fmt.Fprintf(r.stderr, "warning: it ends on %s, before the key that signs now (%s): promote it by hand, or give it up with\nsallyport certs retire %s\n",
+			dateOf(next.NotAfter), dateOf(now.NotAfter), brief(certs.Thumbprint(next)))
+	}
 }
 
 // readPair reads the file, with the password from a file or the terminal where it
@@ -178,7 +206,7 @@ func (r *certsRun) emergency(ctx context.Context) int {
 	for _, p := range r.hand.Parties {
 		fmt.Fprintf(r.stdout, "      %-24s %s\n", printable(p.Key), emergencyFor(r.cfg, p))
 	}
-	if !r.confirm("People cannot sign in to a party until it has the new certificate.", "emergency") {
+	if !r.confirm("People cannot sign in to a party until it has the new certificate. At Microsoft that is\nminutes to an hour after it was told: it names no time.", "emergency") {
 		return exitFailed
 	}
 	signs, standby, err := r.hand.Emergency(ctx, r.reason)
@@ -189,17 +217,46 @@ func (r *certsRun) emergency(ctx context.Context) int {
 %s signs now, %s stands by.
 
 Do next, in this order:
-  1. sallyport domain update            both certificates at Microsoft, all domains
-  2. sallyport domain check             until it says that Microsoft holds both
-  3. revoke the sign-in sessions of all users at Microsoft (Revoke-MgUserSignInSession):
-     what the stolen key let in stays in until then
-  4. sallyport certs export             the notice for the other relying parties
-  5. find out how the key got out, before the next one does
-`, signs.ID, standby.ID)
+%s`, signs.ID, standby.ID, r.afterEmergency(l, signs))
 	if err != nil {
 		return r.fail(err)
 	}
 	return exitGood
+}
+
+// afterEmergency is what is left to people, in the order in which it is urgent.
+func (r *certsRun) afterEmergency(l *certs.Ledger, signs *certs.Entry) string {
+	var steps []string
+	if len(r.hand.View(l).Running) == 0 {
+		steps = append(steps, "start the service: no instance is running")
+	}
+	if list := r.cfg.Microsoft365.Domains; len(list) > 0 {
+		look := "sallyport domain check             until it says that Microsoft holds both."
+		switch g := r.cfg.Microsoft365.Graph; {
+		case g.On() && g.KeepInStep:
+			steps = append(steps, "nothing at Microsoft: the running service puts both certificates there, within minutes")
+		case g.On():
+			steps = append(steps, "sallyport domain update            both certificates at Microsoft, all domains")
+		default:
+			steps = append(steps, "sallyport domain script update DOMAIN...   prints what puts both certificates at Microsoft,\n     for all domains: run it there")
+			look = "see that what it prints at the end shows both certificates."
+		}
+		steps = append(steps, look+` Microsoft
+     names no time within which they count everywhere: reckon with minutes to an hour,
+     in which some sign-ins are still refused, and the stolen key is still believed`,
+			`revoke the sign-in sessions of all users at Microsoft (Revoke-MgUserSignInSession):
+     what the stolen key let in stays in until then`)
+	}
+	if len(r.cfg.RelyingParties) > 0 {
+		steps = append(steps, "sallyport certs export             the notice for the other relying parties; when one\n     answers that it is done: sallyport certs told "+brief(signs.ID)+" PARTY")
+	}
+	steps = append(steps, "sallyport certs list               until it names no party that does not know the key",
+		"find out how the key got out, before the next one does")
+	var text strings.Builder
+	for i, s := range steps {
+		fmt.Fprintf(&text, "  %d. %s\n", i+1, s)
+	}
+	return text.String()
 }
 
 // emergencyFor says how a party gets the new certificates.
@@ -224,8 +281,8 @@ func (r *certsRun) export(ctx context.Context) int {
 		return r.fail(err)
 	}
 	e := l.Next()
-	if e == nil {
-		e = l.Of(certs.Signing)
+	if v := r.hand.View(l); e == nil || len(v.Uninformed()) > 0 {
+		e = l.Of(certs.Signing) // after an emergency it is what parties miss
 	}
 	if len(r.args) > 0 {
 		if e, err = l.Find(r.args[0]); err != nil {

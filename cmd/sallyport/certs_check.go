@@ -20,6 +20,7 @@ const whatKeys = "signing keys"
 // livingKeys judges keys that have a life cycle: the record, every private key, and
 // what is due.
 func (r *report) livingKeys(ctx context.Context, cfg *config.Config, offline bool) {
+	place := cfg.Place("signing.key_dir") + ": "
 	hand, done, err := checkHand(cfg, offline)
 	if err != nil {
 		r.add(bad, whatKeys, err.Error(), remedyFor(err))
@@ -30,19 +31,25 @@ func (r *report) livingKeys(ctx context.Context, cfg *config.Config, offline boo
 	switch {
 	case errors.Is(err, certs.ErrNoLedger) && (cfg.Signing.Generate || cfg.Signing.KeyFile != ""):
 		if err := certs.CheckPlace(certs.Config{KeyFile: cfg.Signing.KeyDir + "/x"}); err != nil {
-			r.add(bad, whatKeys, err.Error(), remedyFor(err))
+			r.add(bad, whatKeys, place+err.Error(), remedyFor(err))
 			return
 		}
 		r.add(good, whatKeys, "the first start makes the first one, or takes signing.key_file over", "")
 		return
 	case errors.Is(err, certs.ErrNoLedger):
-		r.add(bad, whatKeys, "there is none yet", "sallyport certs import FILE, or sallyport certs stage")
+		r.add(bad, whatKeys, place+"there is none yet", "sallyport certs import FILE, or sallyport certs stage")
 		return
 	case err != nil:
-		r.add(bad, whatKeys, err.Error(), remedyFor(err))
+		r.add(bad, whatKeys, place+err.Error(), remedyFor(err))
 		return
 	}
 	r.everyKey(ctx, hand, l)
+	if err := certs.NewDirStore(cfg.Signing.KeyDir).Probe(); err != nil {
+		r.add(bad, whatKeys, place+err.Error(), "no key can be made, promoted or taken out until it can be written there")
+	}
+	if err := ownCopy(hand); err != nil {
+		r.add(warn, whatKeys, err.Error(), "see to Redis")
+	}
 	v := hand.View(l)
 	if alarm := v.Alarm(); alarm != "" {
 		r.add(warn, whatKeys, alarm, "sallyport certs list shows everything")

@@ -16,13 +16,18 @@ import (
 )
 
 // noticeText goes to people who run a relying party and know their own product only.
-var noticeText = template.Must(template.New("notice").Parse(`Subject: New signing certificate of {{.Service}}{{if .From}}, in use from {{.From}}{{end}}
+var noticeText = template.Must(template.New("notice").Parse(`Subject: {{if .Since}}URGENT: {{end}}New signing certificate of {{.Service}}{{if .From}}, in use from {{.From}}{{else if .Since}}, in use now{{end}}
 
 Hello,
 
 {{.Service}} signs the tokens with which people of {{.Organisation}} sign in to your
 service. {{if .From}}From {{.From}} on it signs with a new certificate. Please make it known to your
-service before that day, and keep the present one until {{.Until}}.{{else}}It signs with the certificate attached.{{end}}
+service before that day, and keep the present one until {{.Until}}.{{else if .Since}}Since {{.Since}} it signs with a new certificate. Until your service knows
+it, nobody of {{.Organisation}} can sign in there: please install it now.{{if .Stolen}}
+
+The key before it may be in the wrong hands. Please take its certificate out of your
+service at once; who has that key could sign in to you as anybody of {{.Organisation}}:
+{{.Stolen}}{{end}}{{else}}It signs with the certificate attached.{{end}}
 
   Identity provider      {{.Issuer}}
   Certificate            {{.File}} (attached; PEM, base64)
@@ -31,12 +36,12 @@ service before that day, and keep the present one until {{.Until}}.{{else}}It si
   Thumbprint, SHA-1      {{.SHA1}}
   Fingerprint, SHA-256   {{.SHA256}}
 
-If your service reads our metadata, it has the certificate already:
+If your service reads our metadata, it has the certificate {{if .Since}}when it has read this again{{else}}already{{end}}:
 
   {{.Metadata}}
 
-If it holds several certificates, add the new one beside the present one. If it holds
-only one, please answer this mail: we agree on a moment and both change at it.
+{{if .Since}}Please answer this mail when it is done.{{else}}If it holds several certificates, add the new one beside the present one. If it holds
+only one, please answer this mail: we agree on a moment and both change at it.{{end}}
 
 Compare the fingerprint with us by telephone before you install the certificate; this
 mail alone proves nothing.
@@ -68,6 +73,9 @@ func writeNotice(dir string, cfg *config.Config, v certs.View, e *certs.Entry) (
 			data["From"], data["Until"] = dateOf(from), dateOf(from.Add(v.Policy.WithDefaults().RetireFor+24*time.Hour))
 		}
 	}
+	if e.State == certs.Signing && len(v.Uninformed()) > 0 {
+		data["Since"], data["Stolen"] = dateOf(e.SignsFrom), stolen(v.Ledger, e)
+	}
 	var text strings.Builder
 	if err := noticeText.Execute(&text, data); err != nil {
 		return "", "", err
@@ -76,4 +84,15 @@ func writeNotice(dir string, cfg *config.Config, v certs.View, e *certs.Entry) (
 		return "", "", err
 	}
 	return certFile, noticeFile, os.WriteFile(noticeFile, []byte(text.String()), 0o644)
+}
+
+// stolen lists the keys that were given up when e began to sign, a line for each.
+func stolen(l *certs.Ledger, e *certs.Entry) string {
+	var text strings.Builder
+	for i := range l.Entries {
+		if o := &l.Entries[i]; o.Stolen && o.Since.Equal(e.Since) {
+			fmt.Fprintf(&text, "\n  Give up                %s", o.ID)
+		}
+	}
+	return text.String()
 }

@@ -34,6 +34,10 @@ type partyLine struct {
 	// Knows: yes, no, or time (it is given time to read the metadata).
 	Knows string `json:"knows"`
 	Why   string `json:"why"`
+	// Now and NowWhy say the same of the certificate that signs, while that is in
+	// question: after an emergency, or a promotion by force.
+	Now    string `json:"knows_current,omitempty"`
+	NowWhy string `json:"why_current,omitempty"`
 }
 
 type instanceLine struct {
@@ -53,12 +57,20 @@ type stepLine struct {
 
 // overview is all that the list shows.
 type overview struct {
-	Rotation  string         `json:"rotation"`
-	Alarm     string         `json:"alarm,omitempty"`
+	Rotation string `json:"rotation"`
+	Alarm    string `json:"alarm,omitempty"`
+	// Copy is why all of it is this instance's own copy, which may be older.
+	Copy string `json:"copy,omitempty"`
+	// AlarmFrom is when there is an alarm if the key that signs now signs still, Ends
+	// when its certificate ends.
+	AlarmFrom time.Time      `json:"alarm_from"`
+	Ends      time.Time      `json:"ends"`
 	Keys      []keyLine      `json:"keys"`
 	Parties   []partyLine    `json:"parties"`
 	Instances []instanceLine `json:"instances"`
 	Next      []stepLine     `json:"next"`
+
+	now time.Time
 }
 
 func (r *certsRun) list(ctx context.Context) int {
@@ -71,16 +83,33 @@ func (r *certsRun) list(ctx context.Context) int {
 		return r.fail(err)
 	}
 	o := overviewOf(r.hand.View(l))
+	if err := ownCopy(r.hand); err != nil {
+		o.Copy = err.Error()
+	}
 	if r.json {
 		return printJSON(r.env, o)
 	}
 	return o.print(r.stdout)
 }
 
+// ownCopy says why what was loaded is this instance's own copy, nil when it is not.
+func ownCopy(h *certs.Hand) error {
+	if m, ok := h.Store.(interface{ Down() error }); ok {
+		if err := m.Down(); err != nil {
+			return fmt.Errorf("the store that instances share cannot be used (%w): this is this instance's own copy, which may be older, and nothing can be changed meanwhile", err)
+		}
+	}
+	return nil
+}
+
 func overviewOf(v certs.View) overview {
-	o := overview{Rotation: "automatic", Alarm: v.Alarm()}
+	o := overview{Rotation: "automatic", Alarm: v.Alarm(), now: v.Now}
 	if v.Policy.Manual {
 		o.Rotation = "manual"
+	}
+	if c, err := v.Ledger.Of(certs.Signing).X509(); err == nil {
+		o.Ends = c.NotAfter
+		o.AlarmFrom = c.NotAfter.Add(-v.Policy.WithDefaults().AlarmBefore)
 	}
 	entries := slices.Clone(v.Ledger.Entries)
 	order := []certs.State{certs.Signing, certs.Published, certs.Staged, certs.Retired, certs.Gone}
@@ -98,8 +127,14 @@ func overviewOf(v certs.View) overview {
 		})
 	}
 	next := v.Ledger.Next()
+	hurried := len(v.Uninformed()) > 0
 	for _, p := range v.Parties {
-		o.Parties = append(o.Parties, partyOf(v, next, p))
+		line := partyOf(v, next, p)
+		if hurried {
+			now := partyOf(v, v.Ledger.Of(certs.Signing), p)
+			line.Now, line.NowWhy = now.Knows, now.Why
+		}
+		o.Parties = append(o.Parties, line)
 	}
 	for name, i := range v.Ledger.Instances {
 		_, running := v.Running[name]
@@ -112,7 +147,7 @@ func overviewOf(v certs.View) overview {
 	return o
 }
 
-// partyOf says what is known of a party.
+// partyOf says what is known of a party and a key's certificate.
 func partyOf(v certs.View, next *certs.Entry, p certs.Party) partyLine {
 	line := partyLine{Party: p.Key, Name: p.Name, Knows: "-", Why: "there is no next certificate"}
 	if next == nil {
@@ -124,15 +159,22 @@ func partyOf(v certs.View, next *certs.Entry, p certs.Party) partyLine {
 		line.Knows, line.Why = "yes", map[string]string{
 			certs.Fetched: "read the metadata", certs.Told: "an admin says so", certs.ReadBack: "read back", certs.Proved: "read back, and a token was proved",
 		}[seen.How]+" on "+dateOf(seen.At)
+	case known && seen.How == certs.ReadBack:
+		line.Knows, line.Why = "no", "read back on "+dateOf(seen.At)+", but a token of its key was not accepted when it was tried"
 	case p.Pushed:
-		line.Knows, line.Why = "no", "not read back and proved yet"
+		line.Knows, line.Why = "no", "was not read back to hold it yet: sallyport domain check "+p.Key
 	case p.ByHand:
-		line.Knows, line.Why = "no", "put the certificate there (sallyport certs export), then sallyport certs told "+brief(next.ID)+" "+p.Key
+		line.Knows, line.Why = "no", "put it there (sallyport domain script update "+p.Key+"), then sallyport certs told "+brief(next.ID)+" "+p.Key
+	case next.State == certs.Signing:
+		line.Knows, line.Why = "no", "not known: tell it (sallyport certs export), then sallyport certs told "+brief(next.ID)+" "+p.Key
 	case p.Single:
 		line.Knows, line.Why = "no", "holds one certificate only: agree on a moment, then sallyport certs promote"
 	default:
 		left := v.Policy.WithDefaults().PartyTime - time.Duration(next.Exposed)
 		line.Knows, line.Why = "time", fmt.Sprintf("not seen to read the metadata; it is given until %s", dateOf(v.Now.Add(max(0, left))))
+		if left <= 0 {
+			line.Why = "not seen to read the metadata, but it has had its time"
+		}
 	}
 	return line
 }
@@ -142,6 +184,8 @@ func words(v certs.View, s certs.Step) string {
 	p := v.Policy.WithDefaults()
 	var text string
 	switch s.Action {
+	case certs.NextTell:
+		return brief(s.ID) + " signs already: people cannot sign in to a relying party that does not hold its certificate"
 	case certs.NextStage:
 		text = "the next key is made and its certificate published"
 	case certs.NextPublish:
@@ -159,7 +203,7 @@ func words(v certs.View, s certs.Step) string {
 	default:
 		text += ", by itself"
 	}
-	if s.Action == certs.NextStage && len(s.Waits) == 0 {
+	if s.Action == certs.NextStage {
 		text += fmt.Sprintf("; it signs %d to %d days later, when relying parties know it", int(p.PromoteAfter.Hours()/24), int(p.PartyTime.Hours()/24))
 	}
 	return text
@@ -171,6 +215,9 @@ func brief(id string) string { return id[:min(8, len(id))] }
 
 // print writes the overview and returns the exit status.
 func (o overview) print(w io.Writer) int {
+	if o.Copy != "" {
+		fmt.Fprintf(w, "CAUTION: %s\n\n", printable(o.Copy))
+	}
 	if o.Alarm != "" {
 		fmt.Fprintf(w, "ALARM: %s\n\n", printable(o.Alarm))
 	}
@@ -179,10 +226,20 @@ func (o overview) print(w io.Writer) int {
 	for _, k := range o.Keys {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\n", k.Thumbprint, k.State, dateOf(k.Since), dateOf(k.NotAfter), k.DaysLeft, k.does())
 	}
+	if slices.ContainsFunc(o.Parties, func(p partyLine) bool { return p.Now != "" }) {
+		fmt.Fprintln(t, "\nRELYING PARTY\tKNOWS THE CERTIFICATE THAT SIGNS NOW\tWHY")
+		for _, p := range o.Parties {
+			fmt.Fprintf(t, "%s\t%s\t%s\n", printable(p.Party), p.Now, p.NowWhy)
+		}
+	}
 	if len(o.Parties) > 0 {
 		fmt.Fprintln(t, "\nRELYING PARTY\tKNOWS THE NEXT CERTIFICATE\tWHY")
 		for _, p := range o.Parties {
-			fmt.Fprintf(t, "%s\t%s\t%s\n", printable(p.Party), p.Knows, p.Why)
+			knows := p.Knows
+			if knows == "time" {
+				knows = "not seen"
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\n", printable(p.Party), knows, p.Why)
 		}
 	}
 	fmt.Fprintln(t, "\nINSTANCE\tRUNNING\tLAST REPORT\tSIGNS WITH\tHOLDS")
@@ -198,28 +255,46 @@ func (o overview) print(w io.Writer) int {
 		}
 	}
 	if len(o.Instances) == 0 {
-		fmt.Fprintln(t, "none has reported yet")
+		fmt.Fprintln(t, "none has reported yet: start the service")
 	}
 	if err := t.Flush(); err != nil {
 		return exitFailed
 	}
 	fmt.Fprintf(w, "\nWHAT HAPPENS NEXT (rotation is %s)\n", o.Rotation)
 	for _, s := range o.Next {
-		due := "          "
-		if !s.Due.IsZero() {
-			due = dateOf(s.Due)
-		}
-		fmt.Fprintf(w, "%s  %s\n", due, s.Text)
+		fmt.Fprintf(w, "%-10s  %s\n", o.when(s.Step), s.Text)
 		for _, wait := range s.Waits {
 			fmt.Fprintf(w, "            waits for: %s\n", printable(wait))
 		}
 	}
+	if o.now.Before(o.AlarmFrom) {
+		fmt.Fprintf(w, "%s  an alarm (log, /readyz, metrics), if no other key signs by then\n", dateOf(o.AlarmFrom))
+	}
+	if o.now.Before(o.Ends) {
+		fmt.Fprintf(w, "%s  the certificate that signs now ends: parties refuse tokens of its key from then on\n", dateOf(o.Ends))
+	}
 	return exitGood
+}
+
+// when is the date of a step; what has only something else to wait for has none.
+func (o overview) when(s certs.Step) string {
+	switch {
+	case s.Action == certs.NextTell:
+		return "now"
+	case s.Due.IsZero() || len(s.Waits) > 0 && !s.Due.After(o.now):
+		return "waiting"
+	case !s.Due.After(o.now):
+		return "now"
+	}
+	return dateOf(s.Due)
 }
 
 func (k keyLine) does() string {
 	switch certs.State(k.State) {
 	case certs.Signing:
+		if k.Origin == certs.Imported {
+			return "signs every token (it was imported)"
+		}
 		return "signs every token"
 	case certs.Published:
 		return "published beside it, so that parties learn it; signs next"

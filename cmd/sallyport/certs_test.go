@@ -1,12 +1,22 @@
 package main
 
 import (
+	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
+	"encoding/pem"
+	"math/big"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"sallyport/certs/certstest"
 )
 
 // keyPlace is a settings file whose keys have a life.
@@ -41,7 +51,7 @@ func TestCertsTellsWhatHappensNext(t *testing.T) {
 	}
 	first := thumbprint.FindString(p.good(t, "", "stage"))
 	out := p.good(t, "", "list")
-	for _, want := range []string{first, "signs every token", "364", "contoso.test", "WHAT HAPPENS NEXT (rotation is automatic)", "the next key is made and its certificate published, by itself", "15 to 25 days later"} {
+	for _, want := range []string{first, "signs every token", "364", "contoso.test", "WHAT HAPPENS NEXT (rotation is automatic)", "the next key is made and its certificate published, as soon as what it waits for is there", "no instance is running", "15 to 25 days later"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the list does not say %q:\n%s", want, out)
 		}
@@ -56,7 +66,7 @@ func TestCertsTellsWhatHappensNext(t *testing.T) {
 	if status, _, errs := p.certs(t, "", "stage"); status != exitFailed || !strings.Contains(errs, "promote or retire it first") {
 		t.Errorf("a third key: %d %s", status, errs)
 	}
-	if status, _, errs := p.certs(t, "", "promote", "--yes"); status != exitFailed || !strings.Contains(errs, "not ready to sign") || !strings.Contains(errs, "--force") {
+	if status, _, errs := p.certs(t, "", "promote", "--yes"); status != exitFailed || !strings.Contains(errs, "\n  - contoso.test: nobody said that it holds") || !strings.Contains(errs, "--force") {
 		t.Errorf("promotion: %d %s", status, errs)
 	}
 	p.good(t, "", "told", next[:6], "contoso.test")
@@ -86,7 +96,7 @@ func TestC05_EmergencyShowsAsksAndDoes(t *testing.T) {
 	p := keyPlace(t)
 	first := thumbprint.FindString(p.good(t, "", "stage"))
 	status, out, _ := p.certs(t, "", "emergency")
-	if status != exitFailed || !strings.Contains(out, "give "+first+" (signing) up for good") || !strings.Contains(out, "sallyport domain script update contoso.test") {
+	if status != exitFailed || !strings.Contains(out, "give "+first+" (signing) up for good") || !strings.Contains(out, "minutes to an hour after it was told") || !strings.Contains(out, "sallyport domain script update contoso.test") {
 		t.Errorf("%d %s", status, out)
 	}
 	out = p.good(t, "emergency\n", "emergency", "--reason", "laptop lost")
@@ -97,6 +107,72 @@ func TestC05_EmergencyShowsAsksAndDoes(t *testing.T) {
 	must(t, json.Unmarshal([]byte(p.good(t, "", "list", "--json")), &o))
 	if len(o.Keys) != 3 || o.Keys[0].Thumbprint == first || !o.Keys[2].Stolen {
 		t.Errorf("%+v", o.Keys)
+	}
+}
+
+// The notice that leaves the house in an emergency has the certificate that signs now,
+// not the one that stands by, and does not ask anybody to keep the stolen one.
+func TestC05_NoticeOfAnEmergencyHasWhatSignsNow(t *testing.T) {
+	p := keyPlace(t)
+	p.change(t, "signing:", "relying_parties:\n  - {key: wiki, name: Wiki, protocol: saml, identifiers: [\"https://wiki.contoso.test/saml\"], saml: {acs: [{url: \"https://wiki.contoso.test/acs\"}]}}\nsigning:")
+	stolen := thumbprint.FindString(p.good(t, "", "stage"))
+	out := p.good(t, "", "emergency", "--yes")
+	signs := thumbprint.FindAllString(out, -1)[1]
+	for _, want := range []string{"1. start the service: no instance is running", "sallyport domain script update DOMAIN", "sallyport certs told " + signs[:8] + " PARTY", "until it names no party"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("what is left to do does not say %q:\n%s", want, out)
+		}
+	}
+	out = p.good(t, "", "export", "--out", t.TempDir())
+	for _, want := range []string{"Subject: URGENT: New signing certificate of sts.contoso.test, in use now", "Thumbprint, SHA-1      " + signs, "Give up                " + stolen, "may be in the wrong hands"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the notice does not say %q:\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "keep the present one") {
+		t.Errorf("the notice asks to keep the stolen one:\n%s", out)
+	}
+	p.good(t, "", "told", signs[:8], "wiki")
+	p.good(t, "", "told", signs[:8], "contoso.test")
+	if out = p.good(t, "", "export", "--out", t.TempDir()); strings.Contains(out, "URGENT") {
+		t.Errorf("everybody knows it, and the notice is urgent:\n%s", out)
+	}
+}
+
+func TestImportSaysWhichFileAndWhatToDo(t *testing.T) {
+	p := keyPlace(t)
+	dir := filepath.Join(t.TempDir(), "in")
+	must(t, os.Mkdir(dir, 0o700))
+	write := func(name string, parts ...[]byte) string {
+		must(t, os.WriteFile(filepath.Join(dir, name), bytes.Join(parts, nil), 0o600))
+		return filepath.Join(dir, name)
+	}
+	key := func(k *rsa.PrivateKey) []byte {
+		der, err := x509.MarshalPKCS8PrivateKey(k)
+		must(t, err)
+		return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	}
+	cert := func(k *rsa.PrivateKey, from, to int) []byte {
+		c := &x509.Certificate{SerialNumber: big.NewInt(int64(to) + 1000), Subject: pkix.Name{CommonName: "ADFS Signing"}, NotBefore: time.Now().AddDate(0, 0, from), NotAfter: time.Now().AddDate(0, 0, to)}
+		der, err := x509.CreateCertificate(rand.Reader, c, c, k.Public(), k)
+		must(t, err)
+		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	}
+	one, two := certstest.Key(0), certstest.Key(1)
+	for path, want := range map[string]string{
+		write("mixed.pem", key(two), cert(one, -1, 300)): "mixed.pem: the signing key and the signing certificate do not belong together",
+		write("old.pem", key(one), cert(one, -300, -1)):  "old.pem: the signing certificate expired on",
+		write("text.pfx", []byte("hello")):               "text.pfx: the file is damaged, or no PFX: it is neither a PFX nor PEM",
+		write("empty"):                                   "it is neither a PFX nor PEM",
+	} {
+		if status, _, errs := p.certs(t, "", "import", path); status != exitFailed || !strings.Contains(errs, want) {
+			t.Errorf("%s: %d %s", path, status, errs)
+		}
+	}
+	p.good(t, "", "import", write("first.pem", key(one), cert(one, -1, 300)))
+	status, _, errs := p.certs(t, "", "import", write("second.pem", key(two), cert(two, -1, 20)))
+	if status != exitGood || !strings.Contains(errs, "before the key that signs now") || !strings.Contains(errs, "sallyport certs retire") {
+		t.Errorf("a next key that ends first: %d %s", status, errs)
 	}
 }
 

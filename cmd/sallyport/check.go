@@ -106,17 +106,24 @@ func (r *report) check(ctx context.Context, path string, offline bool, log *slog
 	for _, p := range cfg.Warnings() {
 		r.add(warn, "settings", p.String(), "")
 	}
-	r.signing(ctx, cfg, offline)
-	r.listener(ctx, cfg)
+	alone := cfg.AgentAlone()
+	if !alone {
+		r.signing(ctx, cfg, offline)
+		r.listener(ctx, cfg)
+		r.port(cfg)
+		r.active(cfg)
+	}
 	r.addresses(ctx, cfg)
 	r.audit(cfg)
-	r.active(cfg)
+	r.pta(ctx, cfg, offline)
 	if offline {
 		return
 	}
-	r.redis(ctx, cfg, log)
 	r.directory(ctx, cfg, log)
-	r.microsoft(ctx, cfg)
+	if !alone {
+		r.redis(ctx, cfg, log)
+		r.microsoft(ctx, cfg)
+	}
 }
 
 // days is the rest of a validity in words.

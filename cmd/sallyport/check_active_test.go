@@ -25,3 +25,21 @@ func TestCheckSaysWhatStopsWithoutWSTrust(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckSaysWhatStopsWithoutECP(t *testing.T) {
+	for ecp, want := range map[string]string{"": "SAML 2.0 ECP)     off; without it", "off": "SAML 2.0 ECP)     off; without it", "everywhere": "/adfs/services/saml/ecp"} {
+		p := newPlace(t)
+		p.change(t, "{name: contoso.test}", "{name: contoso.test, protocol: saml}")
+		if ecp != "" {
+			p.change(t, "directory:", "saml: {ecp: "+ecp+"}\ndirectory:")
+		}
+		_, out, _ := call(t, "", "check", "--config", p.conf, "--offline")
+		if !strings.Contains(strings.Join(strings.Fields(out), " "), strings.Join(strings.Fields(want), " ")) {
+			t.Errorf("ecp: %s: no %q in\n%s", ecp, want, out)
+		}
+	}
+	p := newPlace(t)
+	if _, out, _ := call(t, "", "check", "--config", p.conf, "--offline"); strings.Contains(out, "SAML 2.0 ECP") {
+		t.Errorf("nobody uses SAML here:\n%s", out)
+	}
+}

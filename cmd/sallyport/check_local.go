@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -29,13 +31,14 @@ func (r *report) signing(ctx context.Context, cfg *config.Config, offline bool) 
 	}
 	secret, err := s.KeyEncryption()
 	if err != nil {
-		r.add(bad, "signing key", err.Error(), "")
+		r.add(bad, "signing key", cfg.Place("signing.key_encryption_file")+": "+err.Error(), "")
 		return
 	}
+	place := cfg.Place("signing.key_file") + ": "
 	if _, err := os.Stat(s.KeyFile); s.Generate && errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(s.CertificateFile); errors.Is(err, fs.ErrNotExist) {
 			if err := certs.CheckPlace(certs.Config{KeyFile: s.KeyFile}); err != nil {
-				r.add(bad, "signing key", err.Error(), remedyFor(err))
+				r.add(bad, "signing key", place+err.Error(), remedyFor(err))
 				return
 			}
 			r.add(good, "signing key", "is made at the first start: "+s.KeyFile, "")
@@ -44,7 +47,7 @@ func (r *report) signing(ctx context.Context, cfg *config.Config, offline bool) 
 	}
 	key, warnings, err := certs.Load(certs.Config{KeyFile: s.KeyFile, CertificateFile: s.CertificateFile, Passphrase: secret})
 	if err != nil {
-		r.add(bad, "signing key", err.Error(), remedyFor(err))
+		r.add(bad, "signing key", place+err.Error(), remedyFor(err))
 		return
 	}
 	r.add(good, "signing key", fmt.Sprintf("%s, thumbprint %s, %s", key.Certificate.Subject, key.ID, days(key.Certificate.NotAfter)), "")
@@ -60,6 +63,10 @@ func remedyFor(err error) string {
 		return "or run this as the service's user: sudo -u sallyport sallyport check"
 	case errors.Is(err, fs.ErrPermission):
 		return "run this as the service's user: sudo -u sallyport sallyport check"
+	case errors.Is(err, fs.ErrNotExist):
+		return "restore the file from a copy; key and certificate go together"
+	case errors.Is(err, syscall.ENOTDIR):
+		return "name a directory, or a place where the first start may make one"
 	default:
 		return ""
 	}
@@ -80,19 +87,20 @@ func (r *report) listener(_ context.Context, cfg *config.Config) {
 		r.add(warn, what, "is made at each start and signed by nobody", "fine behind a proxy that does not verify it; browsers need certificate_file and key_file")
 		return
 	}
+	place := cfg.Place("tls.certificate_file") + ": "
 	l, err := certs.NewListener(certs.ListenerConfig{CertificateFile: t.CertificateFile, KeyFile: t.KeyFile})
 	if err != nil {
-		r.add(bad, what, err.Error(), remedyFor(err))
+		r.add(bad, what, place+err.Error(), remedyFor(err))
 		return
 	}
 	pair, err := l.GetCertificate(nil)
 	if err != nil {
-		r.add(bad, what, err.Error(), "")
+		r.add(bad, what, place+err.Error(), "")
 		return
 	}
 	switch left := time.Until(l.NotAfter()); {
 	case left < 0:
-		r.add(bad, what, days(l.NotAfter()), "renew it: browsers refuse it")
+		r.add(bad, what, place+days(l.NotAfter()), "renew it: browsers refuse it")
 	case left < renewListener:
 		r.add(warn, what, days(l.NotAfter()), "renew it; the new files are taken without a restart")
 	default:
@@ -106,7 +114,11 @@ func (r *report) listener(_ context.Context, cfg *config.Config) {
 // addresses tries whether the listeners can have their addresses.
 func (r *report) addresses(ctx context.Context, cfg *config.Config) {
 	running := answers(ctx, cfg.Ops.Listen)
-	for _, a := range []struct{ what, address string }{{"listen", cfg.Listen}, {"ops.listen", cfg.Ops.Listen}} {
+	list := []struct{ what, address string }{{"listen", cfg.Listen}, {"ops.listen", cfg.Ops.Listen}}
+	if cfg.AgentAlone() {
+		list = list[1:]
+	}
+	for _, a := range list {
 		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.address)
 		switch {
 		case err == nil:
@@ -124,6 +136,20 @@ func (r *report) addresses(ctx context.Context, cfg *config.Config) {
 		default:
 			r.add(bad, a.what, err.Error(), "the address must be one of this machine's own")
 		}
+	}
+}
+
+// port says when browsers come to another port than the one listened on, and nothing
+// is named that could pass it on.
+func (r *report) port(cfg *config.Config) {
+	u, err := url.Parse(cfg.PublicURL)
+	_, own, lerr := net.SplitHostPort(cfg.Listen)
+	if err != nil || lerr != nil || len(cfg.Proxy.Trusted) > 0 || own == "0" {
+		return
+	}
+	if theirs := cmp.Or(u.Port(), "443"); theirs != own {
+		r.add(warn, "listen", fmt.Sprintf("%s: browsers come to port %s of %s, this listens on %s", cfg.Place("listen"), theirs, u.Hostname(), own),
+			"a proxy or balancer passes it on: name it in proxy.trusted; without one, write listen: \":"+theirs+"\"")
 	}
 }
 
@@ -153,13 +179,13 @@ func (r *report) audit(cfg *config.Config) {
 	dir := filepath.Dir(cfg.Audit.File)
 	f, err := os.CreateTemp(dir, ".check-*")
 	if err != nil {
-		r.add(bad, "audit", err.Error(), "make the directory and give it to the service's user: install -d -o sallyport -m 0750 "+dir)
+		r.add(bad, "audit", cfg.Place("audit.file")+": "+err.Error(), "make the directory and give it to the service's user: install -d -o sallyport -m 0750 "+dir)
 		return
 	}
 	defer os.Remove(f.Name())
 	_, err = f.Write(make([]byte, 4096))
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		r.add(bad, "audit", err.Error(), "make room in "+dir)
+		r.add(bad, "audit", cfg.Place("audit.file")+": "+err.Error(), "make room in "+dir)
 		return
 	}
 	r.add(good, "audit", cfg.Audit.File, "")

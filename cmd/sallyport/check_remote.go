@@ -139,7 +139,8 @@ func (r *report) lockout(ctx context.Context, cfg *config.Config, d *directory.D
 	default:
 		r.add(good, what, fmt.Sprintf("the directory locks after %s, this service refuses after %d in %s", wrong(p.Threshold), limits.Threshold, limits.Window), "")
 	}
-	if err == nil && p.SettingsObjects == 0 && cfg.Lockout.LowestADThreshold == 0 {
+	// Where the domain itself locks, its probe has said this.
+	if err == nil && p.Threshold == 0 && p.SettingsObjects == 0 && cfg.Lockout.LowestADThreshold == 0 {
 		r.add(warn, what, "no password settings object (PSO) can be read; there may be stricter ones", "write the lowest threshold of all PSOs into lockout.lowest_ad_threshold")
 	}
 }

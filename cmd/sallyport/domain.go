@@ -64,7 +64,7 @@ func domainCommand() command {
 			return status
 		}
 		var good bool
-		if d.cfg, good = load(e, d.config); !good {
+		if d.cfg, good = loadFederation(e, d.config); !good {
 			return exitFailed
 		}
 		ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -148,8 +148,8 @@ func (d *domainRun) fail(err error) int {
 
 // wanted returns what this service wants for the named domains, all of the
 // settings when none is named.
-func (d *domainRun) wanted(names []string) ([]*domain.Wanted, error) {
-	own, err := app.OwnCertificates(d.cfg)
+func (d *domainRun) wanted(ctx context.Context, names []string) ([]*domain.Wanted, error) {
+	own, err := app.OwnCertificates(ctx, d.cfg)
 	if err != nil {
 		return nil, fmt.Errorf("token-signing certificate: %w", err)
 	}
@@ -193,8 +193,8 @@ func (d *domainRun) wanted(names []string) ([]*domain.Wanted, error) {
 }
 
 // prepare returns the client and what is wanted.
-func (d *domainRun) prepare() (*domain.Client, []*domain.Wanted, error) {
-	list, err := d.wanted(d.names)
+func (d *domainRun) prepare(ctx context.Context) (*domain.Client, []*domain.Wanted, error) {
+	list, err := d.wanted(ctx, d.names)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -14,13 +14,13 @@ import (
 // federate makes managed domains federated.
 func (d *domainRun) federate(ctx context.Context) int {
 	if d.dryRun {
-		list, err := d.wanted(d.names)
+		list, err := d.wanted(ctx, d.names)
 		if err != nil {
 			return d.fail(err)
 		}
 		return d.each(ctx, list, "shown", d.printRequest)
 	}
-	client, list, err := d.prepare()
+	client, list, err := d.prepare(ctx)
 	if err != nil {
 		return d.fail(err)
 	}
@@ -89,7 +89,7 @@ func (d *domainRun) remainingAdmins(ctx context.Context, client *domain.Client, 
 
 // update puts the current and the next certificate into both places.
 func (d *domainRun) update(ctx context.Context) int {
-	client, list, err := d.prepare()
+	client, list, err := d.prepare(ctx)
 	if err != nil {
 		return d.fail(err)
 	}

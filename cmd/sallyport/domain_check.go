@@ -17,7 +17,7 @@ func graphClient(d *domainRun) (*domain.Client, error) { return app.GraphClient(
 
 // check judges the domains at Microsoft as `sallyport check` judges the rest.
 func (d *domainRun) check(ctx context.Context) int {
-	client, list, err := d.prepare()
+	client, list, err := d.prepare(ctx)
 	if err != nil {
 		return d.fail(err)
 	}
@@ -41,7 +41,7 @@ func (r *report) microsoft(ctx context.Context, cfg *config.Config) {
 		return
 	}
 	defer client.Close()
-	own, err := app.OwnCertificates(cfg)
+	own, err := app.OwnCertificates(ctx, cfg)
 	if err != nil {
 		r.add(bad, "microsoft 365", err.Error(), "")
 		return
@@ -147,7 +147,7 @@ func hostOf(address string) string {
 }
 
 // script prints PowerShell and asks nobody.
-func (d *domainRun) script(context.Context) int {
+func (d *domainRun) script(ctx context.Context) int {
 	action := domain.Action(d.names[0])
 	if !slices.Contains([]domain.Action{domain.ActionFederate, domain.ActionUpdate, domain.ActionUnfederate}, action) {
 		fmt.Fprintf(d.stderr, "sallyport domain script: there is no script for %q: write federate, update or unfederate\n", action)
@@ -159,7 +159,7 @@ func (d *domainRun) script(context.Context) int {
 		for _, n := range d.names[1:] {
 			list = append(list, &domain.Wanted{Domain: n})
 		}
-	} else if list, err = d.wanted(d.names[1:]); err != nil {
+	} else if list, err = d.wanted(ctx, d.names[1:]); err != nil {
 		return d.fail(err)
 	}
 	text, err := domain.Script(action, d.cfg.Microsoft365.Cloud, d.cfg.Microsoft365.Graph.Tenant, list)

@@ -22,7 +22,7 @@ type shown struct {
 // show prints both views of each domain. Its status is 1 when something is broken,
 // foreign or cannot be read.
 func (d *domainRun) show(ctx context.Context) int {
-	client, list, err := d.prepare()
+	client, list, err := d.prepare(ctx)
 	if err != nil {
 		return d.fail(err)
 	}

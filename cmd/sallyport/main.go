@@ -1,4 +1,4 @@
-// Command sallyport lets Microsoft 365 and other WS-Federation parties trust an
+// Command sallyport lets Microsoft 365 and other relying parties trust an
 // organisation's own Active Directory for sign-in.
 //
 // Each subcommand has a file of its own; all of them exit with 0 when all went
@@ -72,9 +72,9 @@ func run(e env, args []string) int {
 func usage(w io.Writer) {
 	fmt.Fprint(w, "Sallyport: sign-in to Microsoft 365 with the accounts of your own Active Directory.\n\n")
 	for _, c := range commands() {
-		fmt.Fprintf(w, "  sallyport %-42s %s\n", c.synopsis, c.help)
+		fmt.Fprintf(w, "  sallyport %-9s %s\n", c.name, c.help)
 	}
-	fmt.Fprint(w, "\nEach command explains itself with --help. Exit status: 0 good, 1 failed, 2 called wrongly.\n")
+	fmt.Fprint(w, "\nEach command explains itself: sallyport COMMAND --help. Exit status: 0 good, 1 failed, 2 called wrongly.\n")
 }
 
 // flags returns a flag set that prints to the right stream and tells usage errors
@@ -84,12 +84,14 @@ func flags(e env, c command, details string) *flag.FlagSet {
 	f.SetOutput(io.Discard) // parse prints errors itself
 	f.Usage = func() {
 		fmt.Fprintf(f.Output(), "usage: sallyport %s\n\n%s\n", c.synopsis, strings.TrimSpace(details))
-		any := false
-		f.VisitAll(func(*flag.Flag) { any = true })
-		if any {
-			fmt.Fprintln(f.Output())
-			f.PrintDefaults()
-		}
+		fmt.Fprintln(f.Output())
+		f.VisitAll(func(o *flag.Flag) {
+			value, text := flag.UnquoteUsage(o)
+			if o.DefValue != "" && o.DefValue != "false" {
+				text += " (default " + o.DefValue + ")"
+			}
+			fmt.Fprintf(f.Output(), "  --%s\n        %s\n", strings.TrimSpace(o.Name+" "+strings.ToUpper(value)), text)
+		})
 	}
 	return f
 }
@@ -104,10 +106,7 @@ func parse(e env, f *flag.FlagSet, args []string, least, most int) (rest []strin
 			f.Usage()
 			return nil, exitGood, true
 		case err != nil:
-			fmt.Fprintf(e.stderr, "sallyport %s: %v\n\n", f.Name(), err)
-			f.SetOutput(e.stderr)
-			f.Usage()
-			return nil, exitUsage, true
+			return nil, misused(e, f, strings.Replace(err.Error(), "flag provided but not defined: -", "there is no flag --", 1)), true
 		}
 		args = f.Args()
 		if len(args) == 0 {
@@ -116,16 +115,37 @@ func parse(e env, f *flag.FlagSet, args []string, least, most int) (rest []strin
 		rest = append(rest, args[0])
 		args = args[1:]
 	}
-	if len(rest) < least || len(rest) > most {
-		fmt.Fprintf(e.stderr, "sallyport %s: %d arguments, which is not how it is called\n\n", f.Name(), len(rest))
-		f.SetOutput(e.stderr)
-		f.Usage()
-		return nil, exitUsage, true
+	switch {
+	case len(rest) < least:
+		return nil, misused(e, f, "something is missing"), true
+	case len(rest) > most:
+		return nil, misused(e, f, fmt.Sprintf("%q is too much", rest[most])), true
 	}
 	return rest, 0, false
 }
 
+// misused says what was wrong with a call and how the command is called; the long
+// explanation would only push that off the screen.
+func misused(e env, f *flag.FlagSet, what string) int {
+	var help strings.Builder
+	f.SetOutput(&help)
+	f.Usage()
+	synopsis, _, _ := strings.Cut(help.String(), "\n")
+	fmt.Fprintf(e.stderr, "sallyport %s: %s\n%s\nsallyport %s --help explains it\n", f.Name(), what, synopsis, f.Name())
+	return exitUsage
+}
+
 const defaultConfig = "/etc/sallyport/sallyport.yaml"
+
+// loadFederation is load for what an agent alone does not have.
+func loadFederation(e env, path string) (*config.Config, bool) {
+	cfg, ok := load(e, path)
+	if ok && cfg.AgentAlone() {
+		fmt.Fprintf(e.stderr, "%s: these are the settings of a pass-through authentication agent alone, without federation; sallyport pta has its commands\n", path)
+		return nil, false
+	}
+	return cfg, ok
+}
 
 // load reads the settings and prints what is wrong with them.
 func load(e env, path string) (*config.Config, bool) {

@@ -2,14 +2,23 @@ package main
 
 import (
 	"fmt"
-	"syscall"
+	"os"
+	"strings"
 )
 
-// peakMemory is the most memory that this process has had.
+// peakMemory is the most memory that this program has had. Of the two that the kernel
+// counts it is the one that does not contain the process which started it, as
+// getrusage's does.
 func peakMemory() string {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
 		return "unknown"
 	}
-	return fmt.Sprintf("%d MiB", u.Maxrss>>10)
+	var kib int
+	for line := range strings.Lines(string(status)) {
+		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
+			return fmt.Sprintf("%d MiB", kib>>10)
+		}
+	}
+	return "unknown"
 }

@@ -29,9 +29,11 @@ const rpHelp = `SAML 2.0 relying parties by their metadata.
                    request_certificates_file, for example of Microsoft's own
                    SAML metadata
   import           verify a federation's signed aggregate (--metadata), of up to
-                   100 MiB and in bounded memory, and keep the entities that are
-                   named (--entity) as single files for metadata_file (--out);
-                   run it each day, since the files end with the aggregate
+                   100 MiB, and keep the entities that are named (--entity) as
+                   single files for metadata_file (--out); run it each day, since
+                   the files end with the aggregate. It reads one entity at a
+                   time: an aggregate of 50 MB needs less than 40 MiB of memory,
+                   and the last line says what it was
   list             the SAML parties of the settings, where their metadata comes
                    from, until when it is good and when certificates end`
 
@@ -70,8 +72,8 @@ type rpRun struct {
 func (r *rpRun) declare() {
 	r.flags.StringVar(&r.config, "config", defaultConfig, "list: the settings `file`")
 	r.flags.StringVar(&r.metadata, "metadata", "", "import: the aggregate, a `file` or an https address")
-	r.flags.StringVar(&r.cert, "cert", "", "the certificates (PEM) of which one must have signed the metadata; import needs it")
-	r.flags.StringVar(&r.ca, "ca", "", "the roots (PEM) for the certificate of an https address (default: the system's)")
+	r.flags.StringVar(&r.cert, "cert", "", "the `file` of certificates (PEM) of which one must have signed the metadata; import needs it")
+	r.flags.StringVar(&r.ca, "ca", "", "the `file` of roots (PEM) for the certificate of an https address (default: the system's)")
 	r.flags.StringVar(&r.key, "key", "", "add: the party's `key` in the settings (default: made of its name)")
 	r.flags.StringVar(&r.out, "out", "", "import: the `directory` that the files go to")
 	r.flags.Func("entity", "an entity `id`; add: which one, when there are several; import: which ones, once for each", func(id string) error {
@@ -221,7 +223,7 @@ type rpRow struct {
 
 // list is rp list.
 func (r *rpRun) list(context.Context, []string) int {
-	cfg, ok := load(r.env, r.config)
+	cfg, ok := loadFederation(r.env, r.config)
 	if !ok {
 		return exitFailed
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -93,22 +94,40 @@ func (s *suggestion) print() {
 	name := s.name()
 	s.line("# Under relying_parties:")
 	if s.known != nil {
-		s.line("# %s is in the catalogue of this service, from %s.", s.known.Name, s.known.Source)
+		s.line("# %s is in the catalogue of this service, as of %s from:", s.known.Name, s.known.Read)
+		for _, source := range s.known.Sources {
+			s.line("#   %s", source)
+		}
 		for _, n := range s.known.Notes {
 			s.line("# - %s", clean(n))
 		}
 	}
 	s.line("  - key: %s", s.partyKey(name))
-	s.line("    name: %s", quoted(name))
+	if s.known == nil && s.entity.Name != "" {
+		s.line("    # name: on the pages it is called as the metadata says: %s", s.names())
+	} else {
+		s.line("    name: %s", quoted(name))
+	}
 	s.line("    protocol: saml")
 	s.line("    identifiers: [%s]", quoted(e.ID))
 	s.location()
 	s.facts()
 	s.settings()
 	s.rules()
+	s.nameID()
 	s.line("    # Who may sign in there; without it everybody may.")
 	s.line("    # access: {allow_groups: ['DOMAIN\\Group']}")
 	s.line("    # token_lifetime: 60m")
+}
+
+// nameID writes what names a person there.
+func (s *suggestion) nameID() {
+	if s.known != nil && s.known.NameID.Attribute != "" {
+		s.line("    name_id: {attribute: %s}    # what names a person there", s.known.NameID.Attribute)
+		return
+	}
+	s.line("    # What names a person there; without it the user principal name.")
+	s.line("    # name_id: {attribute: sAMAccountName, case: lower}")
 }
 
 func (s *suggestion) line(format string, args ...any) { fmt.Fprintf(&s.out, format+"\n", args...) }
@@ -119,12 +138,23 @@ func (s *suggestion) name() string {
 		name = s.known.Name
 	}
 	if name == "" {
-		name = s.entity.ID
+		name = s.entity.Host()
 	}
 	if r := []rune(clean(name)); len(r) > 60 {
 		return string(r[:60])
 	}
 	return clean(name)
+}
+
+// names lists what the party is called, by language.
+func (s *suggestion) names() string {
+	list := []string{quoted(clean(s.entity.Name))}
+	for _, language := range slices.Sorted(maps.Keys(s.entity.Names)) {
+		if name := s.entity.Names[language]; name != s.entity.Name {
+			list = append(list, quoted(clean(name))+" ("+language+")")
+		}
+	}
+	return strings.Join(list, ", ")
 }
 
 var notInKeys = regexp.MustCompile(`[^a-z0-9]+`)
@@ -215,14 +245,14 @@ var formatNames = map[string]string{
 func (s *suggestion) settings() {
 	format, why := formatNames[s.entity.Format(true)], "the first of the metadata that can be given"
 	if len(s.entity.Formats) == 0 {
-		why = "the metadata names none: the claims decide, else the user principal name"
+		why = "the metadata names none"
 	}
 	if s.known != nil && s.known.Format != "" {
 		format, why = s.known.Format, "what "+s.known.Name+" wants"
 	}
 	s.line("    saml:")
 	s.line("      name_id_format: %s    # %s", format, clean(why))
-	if format == "persistent" {
+	if format == "persistent" && (s.known == nil || s.known.NameID.Attribute == "") {
 		s.line("      # needs saml.persistent_id_secret_file")
 	}
 	if s.never {
@@ -233,7 +263,11 @@ func (s *suggestion) settings() {
 	} else {
 		s.line("      # ignore_context: true, when it asks for a class of sign-in that nobody chose")
 	}
-	s.line("      # idp_initiated: true, to begin sign-ins here")
+	if s.known != nil && s.known.IdPInitiated {
+		s.line("      idp_initiated: true    # it sends no requests")
+	} else {
+		s.line("      # idp_initiated: true, to begin sign-ins here")
+	}
 	s.line("      # To use only some of the addresses above: acs: [{url: ADDRESS}]")
 }
 
@@ -281,6 +315,9 @@ func ruleLine(r claims.Rule) string {
 	}
 	if r.AllGroups != "" {
 		parts = append(parts, "all_groups: "+r.AllGroups)
+	}
+	if r.Case != "" {
+		parts = append(parts, "case: "+r.Case)
 	}
 	return "{" + strings.Join(parts, ", ") + "}"
 }

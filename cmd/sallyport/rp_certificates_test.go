@@ -11,7 +11,7 @@ import (
 )
 
 func TestRpCertificatesPrintsWhatThePartySignsWith(t *testing.T) {
-	_, certificate := signedAggregate(t)
+	_, certificate := signedAggregate(t, 0)
 	data, err := os.ReadFile(certificate)
 	must(t, err)
 	block, _ := pem.Decode(data)

@@ -11,8 +11,6 @@ import (
 	"net/http"
 	"os"
 	"time"
-
-	"sallyport/cmd/internal/config"
 )
 
 func sessionsCommand() command {
@@ -25,18 +23,17 @@ it there too.
 
 The command speaks to the running service through the socket of ops.control, as
 the service's own user or root.`)
-		file := f.String("config", "", "the settings `file` of the service")
+		file := f.String("config", defaultConfig, "the settings `file`")
 		rest, status, done := parse(e, f, args, 2, 2)
 		if done {
 			return status
 		}
-		if rest[0] != "end" || *file == "" {
+		if rest[0] != "end" {
 			fmt.Fprintln(e.stderr, "sallyport sessions: say sessions end USER --config F")
 			return exitUsage
 		}
-		cfg, err := config.Load(*file)
-		if err != nil {
-			fmt.Fprintln(e.stderr, err)
+		cfg, ok := loadFederation(e, *file)
+		if !ok {
 			return exitFailed
 		}
 		account, err := endSessions(cfg.Ops.Control, rest[1])

@@ -27,7 +27,8 @@ func signinCommand() command {
 	c := command{name: "signin", synopsis: "signin USER [--rp PARTY] [--verify] [--json] --config F", help: "sign in by hand and print the claims"}
 	c.run = func(e env, args []string) int {
 		f := flags(e, c, `Asks for the password (on the terminal, or one line of standard input), signs USER
-in as the service does, and prints the claims that the relying party would get.
+in as the service does, and prints the claims that the relying party would get; with
+the settings of an agent alone, only what is said about the password.
 A wrong password counts in Active Directory as any other.
 
 With --verify the token is judged offline as Microsoft would judge it, before any
@@ -83,7 +84,7 @@ func try(ctx context.Context, cfg *config.Config, log *slog.Logger, name string,
 	own.Audit = config.Default().Audit
 	own.Audit.Stdout = true
 	opts := app.Options{Version: release(), Logger: log, Stdout: io.Discard}
-	if noKeyYet(cfg) {
+	if !cfg.AgentAlone() && noKeyYet(cfg) {
 		// Before the first start: a key for this one token, which is thrown away.
 		var err error
 		if opts.Key, err = passingKey(cfg); err != nil {
@@ -138,7 +139,7 @@ func askPassword(e env, user string) (*authn.Password, error) {
 type outcome struct {
 	Result    string   `json:"result"`
 	Cause     string   `json:"cause,omitempty"`
-	Party     string   `json:"party"`
+	Party     string   `json:"party,omitempty"`
 	Account   string   `json:"account,omitempty"`
 	DN        string   `json:"dn,omitempty"`
 	ObjectID  string   `json:"object_guid,omitempty"`
@@ -146,6 +147,7 @@ type outcome struct {
 	Issuer    string   `json:"issuer,omitempty"`
 	Audience  string   `json:"audience,omitempty"`
 	NameID    string   `json:"name_id,omitempty"`
+	Format    string   `json:"name_id_format,omitempty"`
 	Method    string   `json:"authentication_method,omitempty"`
 	Lifetime  string   `json:"lifetime,omitempty"`
 	Claims    []claim  `json:"claims,omitempty"`
@@ -171,7 +173,12 @@ type rule struct {
 }
 
 func outcomeOf(t *app.Trial) outcome {
-	o := outcome{Result: t.Result.Reason.String(), Party: t.Party.Key, Warnings: t.Warnings}
+	o := outcome{Result: t.Result.Reason.String(), Warnings: t.Warnings}
+	if t.Party != nil {
+		o.Party = t.Party.Key
+	} else {
+		o.succeeded = t.Result.Reason == authn.Accepted
+	}
 	if t.Result.Cause != nil {
 		o.Cause = t.Result.Cause.Error()
 	}
@@ -189,6 +196,7 @@ func outcomeOf(t *app.Trial) outcome {
 	if a := t.Assertion; a != nil {
 		o.succeeded = true
 		o.Issuer, o.Audience, o.NameID, o.Method = a.Issuer, a.Audience, a.NameID, a.AuthnMethod
+		o.Format = a.NameIDFormat
 		o.Lifetime = a.NotOnOrAfter.Sub(a.NotBefore).String()
 		for _, at := range a.Attributes {
 			name := at.Name
@@ -227,6 +235,7 @@ func showTrial(e env, t *app.Trial, j *judged, asJSON bool) int {
 	line("issuer", o.Issuer)
 	line("audience", o.Audience)
 	line("name identifier", o.NameID)
+	line("its format", o.Format)
 	line("method", o.Method)
 	line("lifetime", o.Lifetime)
 	for _, c := range o.Claims {

@@ -52,3 +52,31 @@ func TestI06_TwoAccountsWithOneSourceAnchorGetNoToken(t *testing.T) {
 	}
 	h.signIn(t, h.Browser(), "alice")
 }
+
+// TestI06_NobodyBecomesSomebodyElseBetweenTwoScans: who may write the anchor of an
+// account, as the delegate of some unit may, writes another person's into it and signs
+// in at once.
+func TestI06_NobodyBecomesSomebodyElseBetweenTwoScans(t *testing.T) {
+	h := open(t, demo.Options{})
+	h.signIn(t, h.Browser(), "alice")
+	alice, err := h.Directory.Identity("alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Directory.Update("bob", func(u *directorytest.User) { u.ConsistencyGUID = alice.GUID[:] }); err != nil {
+		t.Fatal(err)
+	}
+	bob := h.User("bob")
+	b := h.Browser()
+	if p := h.password(t, b, h.signInPage(t, b, bob.UPN), bob.Password); p.Heading() != "Your account is not set up for Microsoft 365" {
+		t.Errorf("signed in with another person's anchor: %q", p.Heading())
+	}
+	// An anchor that is no object's, as of people who came from another forest, is their own.
+	if err := h.Directory.Update("bob", func(u *directorytest.User) { u.ConsistencyGUID = []byte("sixteen bytes id") }); err != nil {
+		t.Fatal(err)
+	}
+	b = h.Browser()
+	if p := h.password(t, b, h.signInPage(t, b, bob.UPN), bob.Password); p.Heading() != "Signing you in" {
+		t.Errorf("signed in with an anchor of one's own: %q", p.Heading())
+	}
+}

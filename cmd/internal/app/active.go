@@ -7,22 +7,20 @@ import (
 	"sallyport/cmd/internal/config"
 	"sallyport/federation"
 	"sallyport/federation/metadata"
-	"sallyport/federation/saml"
 	"sallyport/federation/token"
+	"sallyport/federation/web"
 	"sallyport/federation/wstrust"
 )
 
 // active is what a reload may change for active clients.
 type active struct {
-	access   wstrust.Access
-	tell     bool
-	enhanced saml.Access
+	access, enhanced web.Access
+	tell             bool
 }
 
 func activeOf(cfg *config.Config) active {
-	access := map[string]wstrust.Access{"inside": wstrust.Inside, "everywhere": wstrust.Everywhere}
-	enhanced := map[string]saml.Access{"inside": saml.Inside, "everywhere": saml.Everywhere}
-	return active{access: access[cfg.WSTrust], tell: cfg.WSTrustTellExpired, enhanced: enhanced[cfg.SAML.ECP]}
+	access := map[string]web.Access{"inside": web.Inside, "everywhere": web.Everywhere}
+	return active{access: access[cfg.WSTrust], tell: cfg.WSTrustTellExpired, enhanced: access[cfg.SAML.ECP]}
 }
 
 // buildActive makes the endpoints of active clients. They are routed whatever the
@@ -34,7 +32,7 @@ func (a *App) buildActive(masters [][]byte) (*wstrust.Handler, error) {
 	}
 	cfg := wstrust.Config{
 		PublicURL: a.cfg.PublicURL, Key: key,
-		Access:      func() wstrust.Access { return a.live.Load().active.access },
+		Access:      func() web.Access { return a.live.Load().active.access },
 		TellExpired: func() bool { return a.live.Load().active.tell },
 		Passwords:   cachingPasswords{a.passwords, a.cache},
 		Party:       func(id string) *federation.RelyingParty { return a.live.Load().parties.ByIdentifier(id) },
@@ -50,7 +48,7 @@ func (a *App) buildActive(masters [][]byte) (*wstrust.Handler, error) {
 
 // activeMetadata adds the active endpoints to the metadata, if there are any.
 func activeMetadata(p metadata.Params, cfg *config.Config) metadata.Params {
-	if activeOf(cfg).access == wstrust.Off {
+	if activeOf(cfg).access == web.Off {
 		return p
 	}
 	p.MEXPath = wstrust.MexPath

@@ -67,7 +67,8 @@ type Options struct {
 	SigningPoll time.Duration
 	// WrapSigning lets tests break the stores of the signing keys.
 	WrapSigning func(certs.Store, certs.KeyStore) (certs.Store, certs.KeyStore)
-	// Beside is for a command beside a running service: no key is made.
+	// Beside is for a command beside a running service: no key is made, no file that is
+	// the service's is deleted.
 	Beside bool
 }
 
@@ -90,6 +91,7 @@ type App struct {
 	gate         *lockout.Memory
 	passwords    *password.Pipeline
 	pta          *ptaagent.Agent // nil where none runs
+	ptaIdentity  *ptaagent.Identity
 	sessions     session.Store
 	store        *redisstore.Store // nil with memory
 	revocations  *session.Revocations
@@ -165,9 +167,13 @@ func New(cfg *config.Config, opts Options) (*App, error) {
 	if a.log == nil {
 		a.log = telemetry.NewLogger(telemetry.LogConfig{Writer: os.Stderr, Level: a.level})
 	}
-	for _, step := range []func() error{
-		a.buildAudit, a.buildSessions, a.buildKeys, a.buildDirectory, a.buildPasswords, a.buildFront, a.buildHealth, a.buildPTA, a.buildWatch,
-	} {
+	steps := []func() error{
+		a.buildAudit, a.buildSessions, a.buildKeys, a.buildDirectory, a.buildPasswords, a.buildFront, a.buildHealth, a.buildFrontHealth, a.buildPTA, a.buildWatch,
+	}
+	if cfg.AgentAlone() {
+		steps = []func() error{a.buildAudit, a.buildDirectory, a.buildPasswords, a.buildHealth, a.buildPTA}
+	}
+	for _, step := range steps {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, a.closeParts())
 		}
@@ -183,30 +189,66 @@ func (a *App) Start(ctx context.Context) error {
 	if err := a.directory.Start(run); err != nil {
 		return fmt.Errorf("directory: %w", err)
 	}
-	a.spawn(func() { a.watchPolicies(run) })
-	a.spawn(func() { a.groups.Run(run, groupInterval) })
 	a.run = run
+	a.spawn(func() { a.watchPolicies(run) })
+	a.spawn(func() { a.watchCertificates(run) })
+	a.startPTA(run)
+	if a.edge != nil {
+		a.startFront(run)
+		if err := a.listen(); err != nil {
+			return err
+		}
+	}
+	if err := a.startOperators(); err != nil {
+		return err
+	}
+	if a.edge != nil {
+		if err := a.serve(run); err != nil {
+			return err
+		}
+	}
+	a.health.SetStarted()
+	a.record(audit.ServiceStarted, "", a.opts.Version)
+	if a.edge == nil {
+		a.log.Info("serving", "agent", "alone", "version", a.opts.Version)
+		return nil
+	}
+	a.log.Info("serving", "address", a.listener.Addr().String(), "public_url", a.cfg.PublicURL, "version", a.opts.Version)
+	return nil
+}
+
+// startFront starts what runs behind federation.
+func (a *App) startFront(run context.Context) {
+	a.spawn(func() { a.groups.Run(run, groupInterval) })
 	a.watchAnchors(a.cfg)
 	a.watchPartners(a.live.Load().keeper)
 	a.spawn(func() { a.revocations.Run(run) })
-	a.startPTA(run)
 	if a.watch != nil {
 		a.spawn(func() { a.watch.Run(run) })
 	}
 	if a.manager != nil {
 		a.spawn(func() { a.manager.Run(run) })
-		a.spawn(func() { a.watchSigning(run) })
 	}
 	if a.tls != nil {
 		a.spawn(func() { a.tls.Watch(run, 10*time.Second, a.tlsChanged) })
 	}
-	if a.listener = a.opts.Listener; a.listener == nil {
-		l, err := net.Listen("tcp", a.cfg.Listen)
-		if err != nil {
-			return fmt.Errorf("listen: %w", err)
-		}
-		a.listener = l
+}
+
+// listen opens the public listener.
+func (a *App) listen() error {
+	if a.listener = a.opts.Listener; a.listener != nil {
+		return nil
 	}
+	l, err := net.Listen("tcp", a.cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	a.listener = l
+	return nil
+}
+
+// startOperators opens what operators see.
+func (a *App) startOperators() error {
 	if a.cfg.Ops.Listen != "" {
 		ops, err := telemetry.StartOps(telemetry.OpsConfig{Listen: a.cfg.Ops.Listen, Health: a.health, Gatherer: a.registry, Logger: a.log})
 		if err != nil {
@@ -214,38 +256,50 @@ func (a *App) Start(ctx context.Context) error {
 		}
 		a.ops = ops
 	}
-	if a.cfg.Ops.Control != "" {
-		control, err := telemetry.StartControl(telemetry.ControlConfig{
-			Path: a.cfg.Ops.Control, Reload: a.Reload, Partial: ErrRestart, EndSessions: a.EndSessions, PTA: a.PTAStatus, Health: a.health, Pprof: a.cfg.Ops.Pprof, Logger: a.log,
-		})
-		if err != nil {
-			return err
-		}
-		a.control = control
+	if a.cfg.Ops.Control == "" {
+		return nil
 	}
-	serverConfig := web.ServerConfig{Drain: a.cfg.Ops.DrainTime, NotReady: a.health.SetDraining, ProxyProtocol: a.cfg.Proxy.ProxyProtocol}
+	cfg := telemetry.ControlConfig{
+		Path: a.cfg.Ops.Control, Reload: a.Reload, Partial: ErrRestart, PTA: a.PTAStatus, Health: a.health, Pprof: a.cfg.Ops.Pprof, Logger: a.log,
+	}
+	if a.edge != nil {
+		cfg.EndSessions = a.EndSessions
+	}
+	control, err := telemetry.StartControl(cfg)
+	if err != nil {
+		return err
+	}
+	a.control = control
+	return nil
+}
+
+// serve answers on the public listener.
+func (a *App) serve(run context.Context) error {
+	cfg := web.ServerConfig{Drain: a.cfg.Ops.DrainTime, NotReady: a.health.SetDraining, ProxyProtocol: a.cfg.Proxy.ProxyProtocol}
 	if a.tls != nil {
-		serverConfig.TLS = web.TLSConfig(func(h *tls.ClientHelloInfo) (*tls.Certificate, error) { return a.tls.GetCertificate(h) })
+		cfg.TLS = web.TLSConfig(func(h *tls.ClientHelloInfo) (*tls.Certificate, error) { return a.tls.GetCertificate(h) })
 		if a.cfg.TLS.ACME.On() {
-			serverConfig.TLS.NextProtos = append(serverConfig.TLS.NextProtos, certs.ACMEProtocol)
+			cfg.TLS.NextProtos = append(cfg.TLS.NextProtos, certs.ACMEProtocol)
 		}
 	}
 	if err := a.startChallenge(run); err != nil {
 		return err
 	}
-	a.server = a.edge.NewServer(serverConfig)
+	a.server = a.edge.NewServer(cfg)
 	go func() { a.served <- a.server.Serve(a.listener) }()
-	a.health.SetStarted()
-	a.record(audit.ServiceStarted, "", a.opts.Version)
-	a.log.Info("serving", "address", a.listener.Addr().String(), "public_url", a.cfg.PublicURL, "version", a.opts.Version)
 	return nil
 }
 
 // Served is closed with the listener's error when it ends by itself.
 func (a *App) Served() <-chan error { return a.served }
 
-// Addr is the public listener's address, after Start.
-func (a *App) Addr() net.Addr { return a.listener.Addr() }
+// Addr is the public listener's address, after Start; nil for an agent alone.
+func (a *App) Addr() net.Addr {
+	if a.listener == nil {
+		return nil
+	}
+	return a.listener.Addr()
+}
 
 // OpsAddr is the ops listener's address, nil when it is off.
 func (a *App) OpsAddr() net.Addr {
@@ -255,8 +309,14 @@ func (a *App) OpsAddr() net.Addr {
 	return a.ops.Addr()
 }
 
-// SigningCertificates are the published certificates, the current one first.
-func (a *App) SigningCertificates() []*certs.Key { return a.keys.Published() }
+// SigningCertificates are the published certificates, the current one first; none for
+// an agent alone.
+func (a *App) SigningCertificates() []*certs.Key {
+	if a.keys == nil {
+		return nil
+	}
+	return a.keys.Published()
+}
 
 // Health is the service's readiness.
 func (a *App) Health() *telemetry.Health { return a.health }
@@ -265,6 +325,7 @@ func (a *App) Health() *telemetry.Health { return a.health }
 func (a *App) Stop(ctx context.Context) error {
 	var err error
 	a.stopOnce.Do(func() {
+		a.health.SetDraining()
 		if a.server != nil {
 			err = a.server.Shutdown(ctx)
 		}

@@ -9,9 +9,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/net/netutil"
 
 	"sallyport/certs"
 	"sallyport/cmd/internal/telemetry"
@@ -20,33 +22,64 @@ import (
 // warnBefore is how long before its end a certificate is reported.
 const warnBefore = 15 * 24 * time.Hour
 
-// certificateHealth is degraded when a certificate ends soon or a changed file
-// cannot be used: other instances have the same certificates.
-func (a *App) certificateHealth(context.Context) telemetry.Report {
-	bad := func(format string, args ...any) telemetry.Report {
-		return telemetry.Report{State: telemetry.Degraded, Reason: fmt.Sprintf(format, args...)}
+// inUse is a certificate that this service needs.
+type inUse struct {
+	use, what, thumbprint string
+	end                   time.Time
+	// warned: the check "signing" says more about it than a date.
+	warned bool
+}
+
+// certificatesInUse lists them: those that tokens are signed with, the listener's, the
+// roots that domain controllers are judged by, and that of the agent.
+func (a *App) certificatesInUse() []inUse {
+	var list []inUse
+	for i, k := range a.SigningCertificates() {
+		u := inUse{use: "signing", what: "the token-signing certificate", thumbprint: k.ID, end: k.Certificate.NotAfter, warned: a.manager != nil}
+		if i > 0 {
+			u.use, u.warned = "signing_published", true
+		}
+		list = append(list, u)
 	}
-	// With a life cycle, the check "signing" knows more than a date.
-	key := a.keys.Current()
-	if left := key.Certificate.NotAfter.Sub(a.now()); left < warnBefore && a.manager == nil {
-		return bad("the token-signing certificate %s ends in %d days; Microsoft 365 must know its successor before", key.ID, days(left))
-	}
-	if a.tls == nil {
-		return telemetry.Report{State: telemetry.OK}
-	}
-	a.mu.Lock()
-	problem := a.tlsProblem
-	a.mu.Unlock()
-	if problem != nil {
-		return bad("the listener's changed certificate cannot be used: %v", problem)
-	}
-	if left := a.tls.NotAfter().Sub(a.now()); left < warnBefore {
-		return bad("the listener's certificate ends in %d days", days(left))
+	if a.tls != nil {
+		list = append(list, inUse{use: "listener", what: "the listener's certificate", thumbprint: a.tls.Thumbprint(), end: a.tls.NotAfter()})
 	}
 	for _, r := range a.ldapRoots() {
-		if left := r.NotAfter.Sub(a.now()); left < warnBefore {
-			return bad("the root certificate %s of directory.ca_file ends in %d days", r.Subject, days(left))
+		list = append(list, inUse{use: "ldap_ca", what: "the root certificate " + r.Subject.String() + " of directory.ca_file", thumbprint: certs.Thumbprint(r), end: r.NotAfter})
+	}
+	if a.pta != nil {
+		list = append(list, inUse{use: "pta_agent", what: "the certificate of the pass-through agent, which renews itself,", thumbprint: a.ptaIdentity.Thumbprint(), end: a.ptaIdentity.NotAfter()})
+	}
+	return list
+}
+
+// certificateWarnings says which certificates end soon, and what is wrong with a
+// changed file.
+func (a *App) certificateWarnings() []string {
+	var list []string
+	a.mu.Lock()
+	if a.tlsProblem != nil {
+		list = append(list, fmt.Sprintf("the listener's changed certificate cannot be used: %v", a.tlsProblem))
+	}
+	a.mu.Unlock()
+	for _, u := range a.certificatesInUse() {
+		left := u.end.Sub(a.now())
+		switch {
+		case u.warned || left >= warnBefore:
+		case left < 0:
+			list = append(list, fmt.Sprintf("%s (%s) ended on %s", u.what, u.thumbprint, u.end.UTC().Format(time.DateOnly)))
+		default:
+			list = append(list, fmt.Sprintf("%s (%s) ends in %d days, on %s", u.what, u.thumbprint, days(left), u.end.UTC().Format(time.DateOnly)))
 		}
+	}
+	return list
+}
+
+// certificateHealth is degraded by warnings, never failed: other instances have the
+// same certificates.
+func (a *App) certificateHealth(context.Context) telemetry.Report {
+	if list := a.certificateWarnings(); len(list) > 0 {
+		return telemetry.Report{State: telemetry.Degraded, Reason: strings.Join(list, "; ")}
 	}
 	return telemetry.Report{State: telemetry.OK}
 }
@@ -76,18 +109,8 @@ func (c *certificateCollector) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements [prometheus.Collector].
 func (c *certificateCollector) Collect(ch chan<- prometheus.Metric) {
 	left := func(end time.Time) float64 { return end.Sub(c.a.now()).Hours() / 24 }
-	for i, k := range c.a.keys.Published() {
-		use := "signing"
-		if i > 0 {
-			use = "signing_published"
-		}
-		ch <- prometheus.MustNewConstMetric(certificateDays, prometheus.GaugeValue, left(k.Certificate.NotAfter), use, k.ID)
-	}
-	if c.a.tls != nil {
-		ch <- prometheus.MustNewConstMetric(certificateDays, prometheus.GaugeValue, left(c.a.tls.NotAfter()), "listener", c.a.tls.Thumbprint())
-	}
-	for _, r := range c.a.ldapRoots() {
-		ch <- prometheus.MustNewConstMetric(certificateDays, prometheus.GaugeValue, left(r.NotAfter), "ldap_ca", certs.Thumbprint(r))
+	for _, u := range c.a.certificatesInUse() {
+		ch <- prometheus.MustNewConstMetric(certificateDays, prometheus.GaugeValue, left(u.end), u.use, u.thumbprint)
 	}
 	if c.a.manager == nil {
 		return
@@ -105,7 +128,11 @@ func (c *certificateCollector) Collect(ch chan<- prometheus.Metric) {
 
 // ldapRoots are the roots of directory.ca_file, none when the system's are used.
 func (a *App) ldapRoots() []*x509.Certificate {
-	data, err := readFile(a.live.Load().settings.Directory.CAFile)
+	settings := a.cfg
+	if l := a.live.Load(); l != nil {
+		settings = l.settings
+	}
+	data, err := readFile(settings.Directory.CAFile)
 	if err != nil {
 		return nil // a reload says so
 	}
@@ -123,6 +150,10 @@ func (a *App) ldapRoots() []*x509.Certificate {
 	}
 }
 
+// challengeConns is how many connections the plain HTTP listener takes at a time: what
+// floods it takes no file descriptors from the people who sign in.
+const challengeConns = 256
+
 // startChallenge opens the plain HTTP listener on which an ACME authority asks, where
 // the settings want one.
 func (a *App) startChallenge(ctx context.Context) error {
@@ -134,6 +165,7 @@ func (a *App) startChallenge(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("tls.acme.http_listen: %w", err)
 	}
+	ln = netutil.LimitListener(ln, challengeConns)
 	server := &http.Server{
 		Handler: a.tls.HTTPChallenge(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second,
 		IdleTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
@@ -150,15 +182,23 @@ func (a *App) startChallenge(ctx context.Context) error {
 	return nil
 }
 
-// watchSigning logs, once a day at least, why an admin must act for the keys.
-func (a *App) watchSigning(ctx context.Context) {
+// watchCertificates logs, once a day at least, why an admin must act for the keys, and
+// which certificates end.
+func (a *App) watchCertificates(ctx context.Context) {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
-	last := ""
-	for {
-		if s := a.manager.Status(); s.Alarm != last { // the text counts the days
-			if last = s.Alarm; last != "" {
-				a.log.Error("ALARM: signing keys", "alarm", last)
+	alarm, warnings := "", ""
+	for { // the texts count the days
+		if a.manager != nil {
+			if s := a.manager.Status(); s.Alarm != alarm {
+				if alarm = s.Alarm; alarm != "" {
+					a.log.Error("ALARM: signing keys", "alarm", alarm)
+				}
+			}
+		}
+		if now := strings.Join(a.certificateWarnings(), "; "); now != warnings {
+			if warnings = now; warnings != "" {
+				a.log.Warn("certificates", "warning", warnings)
 			}
 		}
 		select {

@@ -23,7 +23,7 @@ const policyInterval = 10 * time.Minute
 func DirectoryConfig(cfg *config.Config) (directory.Config, error) {
 	roots, err := cfg.Directory.Roots()
 	if err != nil {
-		return directory.Config{}, fmt.Errorf("directory.ca_file: %w", err)
+		return directory.Config{}, cfg.At("directory.ca_file", err)
 	}
 	l := cfg.Directory.Limits
 	dc := directory.Config{

@@ -89,23 +89,51 @@ func selfSigned(t *testing.T, key *rsa.PrivateKey) []byte {
 	return der
 }
 
-// TestPartyIsFoundByItsFirstRequest: nobody has registered it, the metadata query
-// service vouches for it, and the people that the settings name may sign in.
-func TestPartyIsFoundByItsFirstRequest(t *testing.T) {
+// withQuery are settings with a metadata query service whose answers are kept in a
+// folder, and with what more makes of it and of the file with its server's certificate.
+func withQuery(t *testing.T, more func(server *httptest.Server, roots string) string) (settings func(string) string, kept string, asked *atomic.Int32) {
+	t.Helper()
 	server, certificate, asked := mdq(t)
 	roots := filepath.Join(t.TempDir(), "roots.pem")
-	if err := os.WriteFile(roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	kept := filepath.Join(t.TempDir(), "metadata")
+	writeFile(t, roots, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
+	kept = filepath.Join(t.TempDir(), "metadata")
 	if err := os.Mkdir(kept, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	h := open(t, demo.Options{Settings: func(text string) string {
+	return func(text string) string {
 		return strings.Replace(text, "saml: {ecp: everywhere}", "saml: {ecp: everywhere, metadata_dir: "+kept+"}", 1) +
 			"metadata_query: {url: \"" + server.URL + "\", certificate_file: " + certificate + ", ca_file: " + roots + ", private: true, " +
-			"access: {allow_groups: ['CONTOSO\\Staff']}, claims: [{type: \"urn:oid:0.9.2342.19200300.100.1.1\", attribute: sAMAccountName}]}\n"
-	}})
+			"access: {allow_groups: ['CONTOSO\\Staff']}, claims: [{type: \"urn:oid:0.9.2342.19200300.100.1.1\", attribute: sAMAccountName}]}\n" +
+			more(server, roots)
+	}, kept, asked
+}
+
+// used waits until the copies in a folder say that their party is used.
+func used(t *testing.T, kept string) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		copies, err := filepath.Glob(kept + "/mdq-*.metadata")
+		if err != nil || len(copies) != 1 {
+			t.Fatal(copies, err)
+		}
+		text, err := os.ReadFile(copies[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if head, _, _ := strings.Cut(string(text), "\n"); strings.Contains(head, `"used":`) {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("the copy of the party does not say that somebody got a token for it")
+		}
+	}
+}
+
+// TestPartyIsFoundByItsFirstRequest: nobody has registered it, the metadata query
+// service vouches for it, and the people that the settings name may sign in.
+func TestPartyIsFoundByItsFirstRequest(t *testing.T) {
+	settings, kept, asked := withQuery(t, func(*httptest.Server, string) string { return "" })
+	h := open(t, demo.Options{Settings: settings})
 	b := h.Browser()
 	defer b.Close()
 	u := h.User("alice")
@@ -116,6 +144,10 @@ func TestPartyIsFoundByItsFirstRequest(t *testing.T) {
 	values := root.FindElements("./Assertion/AttributeStatement/Attribute/AttributeValue")
 	if len(values) != 1 || values[0].Text() != "alice" {
 		t.Errorf("claims: %v", values)
+	}
+	used(t, kept)
+	if text := h.metrics(t); strings.Contains(text, archive) || !strings.Contains(text, `party="mdq"`) {
+		t.Error("the label of a party that was found is not the common one")
 	}
 	answered(t, h.open(t, b, h.SignInURL()+redirectQuery(authnRequest(archive, "_two", ""))))
 	if asked.Load() != 1 {
@@ -137,5 +169,34 @@ func TestPartyIsFoundByItsFirstRequest(t *testing.T) {
 	}
 	if asked.Load() != 2 {
 		t.Errorf("the service was asked %d times, once for each entity is enough", asked.Load())
+	}
+}
+
+// TestS12_RegisteredPartyIsNeverLookedFor: while a party's own metadata is missing,
+// nobody signs in there. Were it found by a query instead, the rules of the settings
+// would not hold for it, and the metadata that comes later would collide with it.
+func TestS12_RegisteredPartyIsNeverLookedFor(t *testing.T) {
+	settings, _, asked := withQuery(t, func(server *httptest.Server, roots string) string {
+		return `relying_parties:
+  - key: archive
+    name: Archive
+    protocol: saml
+    identifiers: ["` + archive + `"]
+    metadata_url: "` + server.URL + `/not/yet"
+    metadata_unsigned: true
+    metadata_private: true
+    metadata_ca_file: ` + roots + `
+    access: {allow_groups: ['CONTOSO\Archivists']}
+`
+	})
+	h := open(t, demo.Options{Settings: settings})
+	b := h.Browser()
+	defer b.Close()
+	before := asked.Load()
+	if p := h.open(t, b, h.SignInURL()+redirectQuery(authnRequest(archive, "_one", ""))); p.Status != 400 || p.AsksPassword(trip.English) {
+		t.Errorf("a party without its metadata: %d %q", p.Status, p.Heading())
+	}
+	if n := asked.Load() - before; n > 1 { // its own address may be tried meanwhile
+		t.Errorf("the query service was asked %d times", n)
 	}
 }

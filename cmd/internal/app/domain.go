@@ -10,10 +10,13 @@ import (
 	"net/url"
 	"os"
 
+	"sallyport/authn/redisstore"
 	"sallyport/certs"
+	"sallyport/certs/keystore"
 	"sallyport/cmd/internal/config"
 	"sallyport/federation/domain"
 	"sallyport/federation/metadata"
+	"sallyport/federation/saml"
 	"sallyport/federation/wstrust"
 )
 
@@ -36,7 +39,7 @@ func GraphClient(cfg *config.Config) (*domain.Client, error) {
 	}
 	roots, err := g.Roots()
 	if err != nil {
-		return nil, fmt.Errorf("microsoft365.graph.ca_file: %w", err)
+		return nil, cfg.At("microsoft365.graph.ca_file", err)
 	}
 	out := domain.Config{Cloud: cloud, Tenant: g.Tenant, ClientID: g.ClientID, Roots: roots, Credential: domain.NewSecret(g.Secret().Read)}
 	if g.ProxyURL != "" {
@@ -47,14 +50,14 @@ func GraphClient(cfg *config.Config) (*domain.Client, error) {
 	if g.KeyFile != "" {
 		pair, err := g.Certificate()
 		if err != nil {
-			return nil, fmt.Errorf("microsoft365.graph.key_file: %w", err)
+			return nil, cfg.At("microsoft365.graph.key_file", err)
 		}
 		signer, ok := pair.PrivateKey.(crypto.Signer)
 		if !ok {
 			return nil, errors.New("microsoft365.graph.key_file: the key cannot sign")
 		}
 		if out.Credential, err = domain.NewCertificate(signer, pair.Leaf); err != nil {
-			return nil, fmt.Errorf("microsoft365.graph.certificate_file: %w", err)
+			return nil, cfg.At("microsoft365.graph.certificate_file", err)
 		}
 	}
 	return domain.New(out)
@@ -107,13 +110,38 @@ func OwnOf(l *certs.Ledger) (Own, error) {
 }
 
 // OwnCertificates returns the certificates of the settings, for commands that run
-// beside the service: of this instance's record of the keys' life, or of the one
-// fixed pair.
-func OwnCertificates(cfg *config.Config) (Own, error) {
+// beside the service: of the record of the keys' life that instances share, or of the
+// one fixed pair. An instance's own copy of the record is not enough: where the service
+// is stopped it is an old one, and a key that was given up since would be made known to
+// Microsoft again.
+func OwnCertificates(ctx context.Context, cfg *config.Config) (Own, error) {
 	if !cfg.Signing.Living() {
 		return OwnOfFile(cfg.Signing.CertificateFile)
 	}
-	l, err := certs.NewDirStore(cfg.Signing.KeyDir).Load(context.Background())
+	if cfg.Signing.Share != "redis" {
+		l, err := certs.NewDirStore(cfg.Signing.KeyDir).Load(ctx)
+		if err != nil {
+			return Own{}, err
+		}
+		return OwnOf(l)
+	}
+	rc, err := RedisConfig(cfg)
+	if err != nil {
+		return Own{}, err
+	}
+	shared, err := redisstore.New(rc)
+	if err != nil {
+		return Own{}, err
+	}
+	defer shared.Close()
+	store, _, err := SigningStores(cfg, shared)
+	if err != nil {
+		return Own{}, err
+	}
+	l, err := store.Load(ctx)
+	if m, ok := store.(*keystore.Mirror); ok && err == nil && m.Down() != nil {
+		err = fmt.Errorf("which keys there are is recorded in Redis, which cannot be used now: %w", m.Down())
+	}
 	if err != nil {
 		return Own{}, err
 	}
@@ -141,13 +169,16 @@ func OwnOfFile(path string) (Own, error) {
 // settings, in their order.
 func DomainsWanted(cfg *config.Config, own Own) []*domain.Wanted {
 	var list []*domain.Wanted
-	active := wstrust.Feb2005 // what AD FS registers
 	for _, d := range cfg.Microsoft365.Domains {
+		active, off := wstrust.Feb2005.Path(), cfg.WSTrust == "off" // what AD FS registers
+		if d.Protocol == "saml" {
+			active, off = saml.ECPPath, cfg.SAML.ECP == "off"
+		}
 		list = append(list, &domain.Wanted{
 			Domain: d.Name, DisplayName: cfg.SigninPage.Organisation, Issuer: d.Issuer,
 			PassiveSignInURI: cfg.PublicURL + metadata.DefaultPassivePath, SignOutURI: cfg.PublicURL + metadata.DefaultPassivePath,
-			ActiveSignInURI: cfg.PublicURL + active.Path(), MetadataExchangeURI: cfg.PublicURL + wstrust.MexPath,
-			SAML: d.Protocol == "saml", ActiveOff: cfg.WSTrust == "off",
+			ActiveSignInURI: cfg.PublicURL + active, MetadataExchangeURI: cfg.PublicURL + wstrust.MexPath,
+			SAML: d.Protocol == "saml", ActiveOff: off,
 			Signing: own.Signing, Next: own.Next, Retiring: own.Retiring, Gone: own.Gone,
 		})
 	}

@@ -95,8 +95,7 @@ func (a *App) buildFront() error {
 func (a *App) Routes(r *web.Router) {
 	get := []string{http.MethodGet}
 	r.Handle(web.Route{Name: "metadata", Path: metadata.Path, Methods: get, Handler: func(w http.ResponseWriter, r *http.Request) error {
-		a.metadata.ServeHTTP(w, r)
-		a.metadataRead(r)
+		a.serveMetadata(a.metadata, w, r)
 		return nil
 	}})
 	r.Handle(web.Route{Name: "saml_metadata", Path: metadata.SAMLPath, Methods: get, Handler: func(w http.ResponseWriter, r *http.Request) error {
@@ -104,8 +103,7 @@ func (a *App) Routes(r *web.Router) {
 			http.NotFound(w, r)
 			return nil
 		}
-		a.metadataSAML.ServeHTTP(w, r)
-		a.metadataRead(r)
+		a.serveMetadata(a.metadataSAML, w, r)
 		return nil
 	}})
 	r.Handle(web.Route{Name: "assets", Path: pages.AssetPath + "{name}", Methods: get, Handler: func(w http.ResponseWriter, r *http.Request) error {
@@ -147,11 +145,11 @@ func (a *App) buildLive(cfg *config.Config) (*live, error) {
 	if err != nil {
 		return nil, err
 	}
-	samlRegistry, err := SAMLParties(cfg, parties, keeper)
+	query, err := a.newQuery(cfg, keeper)
 	if err != nil {
 		return nil, err
 	}
-	query, err := a.newQuery(cfg, keeper)
+	samlRegistry, err := SAMLParties(cfg, parties, keeper)
 	if err != nil {
 		return nil, err
 	}
@@ -193,6 +191,7 @@ func Parties(cfg *config.Config) (*wsfed.Registry, error) {
 	if len(cfg.Microsoft365.Domains) > 0 {
 		m, err := wsfed.Microsoft365(wsfed.Microsoft365Config{
 			Cloud: cfg.Microsoft365.Cloud, ReplyURLs: cfg.Microsoft365.ReplyURLs, TokenLifetime: cfg.Microsoft365.TokenLifetime,
+			FrameOrigins: cfg.Microsoft365.FrameOrigins,
 		})
 		if err != nil {
 			return nil, err
@@ -205,7 +204,8 @@ func Parties(cfg *config.Config) (*wsfed.Registry, error) {
 		}
 		p := &federation.RelyingParty{
 			Key: rp.Key, Name: rp.Name, Identifiers: rp.Identifiers, ReplyURLs: rp.ReplyURLs, StartURL: rp.StartURL,
-			TokenType: federation.SAML11, TokenLifetime: rp.TokenLifetime, FormActions: rp.FormActions,
+			TokenType: federation.SAML11, TokenLifetime: rp.TokenLifetime, FormActions: rp.FormActions, FrameOrigins: rp.FrameOrigins,
+			OwnNames: rp.NameID.Attribute != "",
 		}
 		if rp.TokenType == "saml20" {
 			p.TokenType = federation.SAML20
@@ -229,11 +229,11 @@ func (a *App) buildPages(cfg *config.Config) (*pages.Set, error) {
 		p.Language = s.Language
 	}
 	if p.Logo, err = readFile(s.LogoFile); err != nil {
-		return nil, fmt.Errorf("signin_page.logo_file: %w", err)
+		return nil, cfg.At("signin_page.logo_file", err)
 	}
 	if s.LogoDarkFile != s.LogoFile {
 		if p.LogoDark, err = readFile(s.LogoDarkFile); err != nil {
-			return nil, fmt.Errorf("signin_page.logo_dark_file: %w", err)
+			return nil, cfg.At("signin_page.logo_dark_file", err)
 		}
 	}
 	switch s.KeepSignedIn {

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"sallyport/authn/directory/directorytest"
 	"sallyport/cmd/internal/demo"
+	"sallyport/cmd/internal/trip"
 )
 
 func allDown(d *directorytest.Directory) {
@@ -199,6 +201,13 @@ func TestH13_ASignInThatRunsAtTheStopIsFinished(t *testing.T) {
 		status, _ := h.readiness(t)
 		return status == http.StatusServiceUnavailable
 	})
+	eventually(t, "nobody is let in any more", 5*time.Second, func() bool {
+		c, err := net.Dial("tcp", h.Gateway.Addr().String())
+		if err == nil {
+			_ = c.Close()
+		}
+		return err != nil
+	})
 	close(gate)
 	if e := <-done; e.err != nil || !e.token {
 		t.Errorf("the running sign-in ended with %+v", e)
@@ -246,4 +255,33 @@ func fill(t *testing.T, h *house) {
 		t.Fatal(err)
 	}
 	_ = h.Gateway.Reload(t.Context()) // it may say that the file is none
+}
+
+// A cache that is lost must not become an outage: the service starts without Redis,
+// people sign in with their password, and readiness, log and metric say what is missing.
+func TestR06_ServiceStartsAndSignsInWithoutRedis(t *testing.T) {
+	t.Setenv("SALLYPORT_TEST_SECRET", strings.Repeat("0123456789abcdef", 4))
+	h := open(t, demo.Options{Settings: func(s string) string {
+		s = strings.Replace(s, "sessions: {store: memory}", `sessions: {store: redis, secret_env: SALLYPORT_TEST_SECRET, `+
+			`redis: {url: "rediss://127.0.0.1:1", user: sallyport, password_file: service-password}}`, 1)
+		return strings.Replace(s, fixedPair, "signing: {key_dir: signing, share: directory, generate: true, instance: one}", 1)
+	}})
+	status, body := h.readiness(t)
+	if status != http.StatusOK || !strings.Contains(body, "degraded") || !strings.Contains(body, "Redis cannot be used, people sign in with their password each time") {
+		t.Errorf("readiness %d %s", status, body)
+	}
+	for range 2 { // no session comes of it: asked again
+		h.signIn(t, h.Browser(), "alice")
+	}
+	b := h.Browser()
+	h.signIn(t, b, "alice")
+	if p := h.signInPage(t, b, h.User("alice").UPN); !p.AsksPassword(trip.English) {
+		t.Errorf("who has no session sees %q", p.Heading())
+	}
+	if text := h.metrics(t); !strings.Contains(text, "sallyport_redis_up 0") || !strings.Contains(text, `sallyport_signin_sessions_total{event="unavailable"}`) {
+		t.Error("the metrics do not say that Redis is away")
+	}
+	if !strings.Contains(h.log.String(), "sessions in Redis are unavailable; people sign in by password") {
+		t.Error("the log does not say that Redis is away")
+	}
 }

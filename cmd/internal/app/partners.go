@@ -9,6 +9,7 @@ import (
 
 	"sallyport/cmd/internal/config"
 	"sallyport/cmd/internal/telemetry"
+	"sallyport/federation"
 	"sallyport/federation/partner"
 	"sallyport/federation/saml"
 )
@@ -69,7 +70,10 @@ func metadataSource(cfg *config.Config, rp *config.RelyingParty) (partner.Source
 }
 
 func metadataOptions(cfg *config.Config, rp *config.RelyingParty) partner.Options {
-	return partner.Options{Persistent: cfg.SAML.PersistentIDSecretFile != "", NeverEncrypt: rp.SAML.Encrypt == "never"}
+	return partner.Options{
+		Persistent: cfg.SAML.PersistentIDSecretFile != "", NeverEncrypt: rp.SAML.Encrypt == "never",
+		Private: rp.MetadataPrivate || rp.MetadataFile != "", // an admin has put the file there
+	}
 }
 
 // described completes a party by its metadata; nil when there is none that is valid
@@ -99,7 +103,7 @@ func (a *App) newQuery(cfg *config.Config, k *partner.Keeper) (*partner.Query, e
 	q := cfg.MetadataQuery
 	c := partner.QueryConfig{
 		URL: q.URL, Hashed: q.Hashed, Client: &partner.Client{AllowPrivate: q.Private}, Keeper: k,
-		Never: samlIssuers(cfg), Most: q.MaxParties, Now: a.now,
+		Never: registeredNames(cfg), Most: q.MaxParties, Now: a.now,
 		Check: func(e *partner.Entity) error {
 			p, err := foundParty(cfg, *template, e)
 			if err == nil {
@@ -110,12 +114,27 @@ func (a *App) newQuery(cfg *config.Config, k *partner.Keeper) (*partner.Query, e
 	}
 	var err error
 	if c.Certificates, err = cfg.QueryCertificates(); err != nil {
-		return nil, fmt.Errorf("metadata_query.certificate_file: %w", err)
+		return nil, cfg.At("metadata_query.certificate_file", err)
 	}
 	if c.Client.Roots, err = cfg.QueryRoots(); err != nil {
-		return nil, fmt.Errorf("metadata_query.ca_file: %w", err)
+		return nil, cfg.At("metadata_query.ca_file", err)
 	}
-	return partner.NewQuery(c), nil
+	query := partner.NewQuery(c)
+	if !a.opts.Beside {
+		query.Restore()
+	}
+	return query, nil
+}
+
+// registeredNames are the entity ids that no query may describe: this service's own,
+// Microsoft's, and those of the settings' parties, whose own rules hold also while
+// their metadata is missing.
+func registeredNames(cfg *config.Config) []string {
+	names := append(samlIssuers(cfg), federation.MicrosoftOnline)
+	for i := range cfg.RelyingParties {
+		names = append(names, cfg.RelyingParties[i].Identifiers...)
+	}
+	return names
 }
 
 // discover looks for a party that nobody has registered. The zero client is this
@@ -158,19 +177,16 @@ func (a *App) watchPartners(k *partner.Keeper) {
 // partnersChanged puts changed metadata into force: the registry is made anew from
 // the settings in force.
 func (a *App) partnersChanged() {
-	for {
-		was := a.live.Load()
-		registry, err := SAMLParties(was.settings, was.parties, was.keeper)
-		if err != nil { // each party was tried alone before
-			a.log.Error("changed metadata of parties cannot be put into force; what was before stays", "error", err)
-			return
-		}
-		now := *was
-		now.saml = registry
-		if a.live.CompareAndSwap(was, &now) {
-			return
-		}
+	a.swapping.Lock()
+	defer a.swapping.Unlock()
+	next := *a.live.Load()
+	registry, err := SAMLParties(next.settings, next.parties, next.keeper)
+	if err != nil { // each party was tried alone before
+		a.log.Error("changed metadata of parties cannot be put into force; what was before stays", "error", err)
+		return
 	}
+	next.saml = registry
+	a.live.Store(&next)
 }
 
 // partnersHealth reports parties whose metadata is missing or gets old.

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -75,4 +76,51 @@ func TestS12_EndedMetadataStopsTheStart(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "validUntil was 2024-01-01") || !strings.Contains(err.Error(), url.PathEscape("library")) {
 		t.Errorf("%v", err)
 	}
+}
+
+// A party without a name in the settings is called as its metadata says, in the
+// person's language, on every page; by its host where the metadata says nothing.
+func TestPagesCallAPartyByTheNameInItsMetadata(t *testing.T) {
+	t.Parallel()
+	options, file := withLibrary(t, "")
+	settings := options.Settings
+	options.Settings = func(s string) string { return strings.Replace(settings(s), "    name: Library\n", "", 1) }
+	named := `<md:Extensions><mdui:UIInfo xmlns:mdui="urn:oasis:names:tc:SAML:metadata:ui"><mdui:DisplayName xml:lang="en">The library</mdui:DisplayName>` +
+		`<mdui:DisplayName xml:lang="de">Die Bibliothek</mdui:DisplayName></mdui:UIInfo></md:Extensions>`
+	writeFile(t, file, strings.Replace(libraryMetadata(""), "    <md:NameIDFormat>", named+"<md:NameIDFormat>", 1))
+	h := open(t, options)
+	u := h.User("alice")
+	const entity = "https://library.fabrikam.test/sp"
+	trips := 0
+	visit := func(language, name string) {
+		t.Helper()
+		b := h.Browser()
+		defer b.Close()
+		b.Header.Set("Accept-Language", language)
+		trips++
+		page := h.open(t, b, h.SignInURL()+redirectQuery(authnRequest(entity, fmt.Sprintf("_n%d", trips), "")))
+		pages := []string{page.Body}
+		f, _ := page.FormWith("password")
+		f.Fields.Set("username", u.UPN)
+		f.Fields.Set("password", u.Password)
+		handed, err := b.Submit(t.Context(), f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answered(t, handed)
+		pages = append(pages, handed.Body, h.open(t, b, h.SignInURL()+"?wa=wsignout1.0").Body)
+		for i, body := range pages {
+			if !strings.Contains(body, name) || strings.Contains(body, entity) {
+				t.Errorf("%s: page %d does not call the party %q", language, i, name)
+			}
+		}
+	}
+	visit("en", "The library")
+	visit("de", "Die Bibliothek")
+	visit("nl", "The library") // English for whom the metadata has nothing
+	writeFile(t, file, libraryMetadata(""))
+	if err := h.Gateway.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	visit("en", "library.fabrikam.test")
 }

@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -33,7 +35,7 @@ const anchorInterval = time.Hour
 func (a *App) buildAudit() error {
 	key, err := a.cfg.Audit.ChainKey()
 	if err != nil {
-		return fmt.Errorf("audit.chain_key_file: %w", err)
+		return a.cfg.At("audit.chain_key_file", err)
 	}
 	c := a.cfg.Audit
 	cfg := auditlog.Config{Required: c.Required, Buffer: c.Buffer, Logger: a.log, Registerer: a.registry, Now: a.now}
@@ -46,7 +48,7 @@ func (a *App) buildAudit() error {
 			// Sign-in goes on; events wait until the disk takes them.
 			a.log.Error("audit file cannot be written", "error", err)
 		case err != nil:
-			return fmt.Errorf("audit.file: %w", err)
+			return a.auditTrouble(err)
 		}
 		cfg.Sinks = append(cfg.Sinks, a.auditFile)
 	}
@@ -57,10 +59,35 @@ func (a *App) buildAudit() error {
 	return err
 }
 
+// auditTrouble says where the audit file is named, and what to do when there is no
+// directory for it.
+func (a *App) auditTrouble(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: make the directory and give it to the service's user: install -d -o sallyport -m 0750 %s", err, filepath.Dir(a.cfg.Audit.File))
+	}
+	return a.cfg.At("audit.file", err)
+}
+
+// signingPlace is the setting that keys with a life cycle come from.
+func signingPlace(cfg *config.Config) string {
+	if cfg.Signing.Share == "redis" {
+		return "signing"
+	}
+	return "signing.key_dir"
+}
+
+// listenerPlace is the setting that the listener's certificate comes from.
+func listenerPlace(cfg *config.Config) string {
+	if cfg.TLS.CertificateFile != "" {
+		return "tls.certificate_file"
+	}
+	return "tls"
+}
+
 func (a *App) buildKeys() error {
 	if a.cfg.Signing.Living() && a.opts.Key == nil {
 		if err := a.buildSigning(); err != nil {
-			return fmt.Errorf("signing: %w", err)
+			return a.cfg.At(signingPlace(a.cfg), err)
 		}
 	} else if err := a.fixedKey(); err != nil {
 		return err
@@ -73,13 +100,13 @@ func (a *App) buildKeys() error {
 	if t.ACME.On() {
 		roots, err := t.ACME.Roots()
 		if err != nil {
-			return fmt.Errorf("tls.acme.ca_file: %w", err)
+			return a.cfg.At("tls.acme.ca_file", err)
 		}
 		cfg.ACME = &certs.ACMEConfig{Directory: t.ACME.DirectoryURL, Email: t.ACME.Email, Cache: t.ACME.CacheDir, Roots: roots}
 	}
 	l, err := certs.NewListener(cfg)
 	if err != nil {
-		return fmt.Errorf("tls: %w", err)
+		return a.cfg.At(listenerPlace(a.cfg), err)
 	}
 	a.tls = l
 	return nil
@@ -91,13 +118,13 @@ func (a *App) fixedKey() error {
 	if key == nil {
 		secret, err := a.cfg.Signing.KeyEncryption()
 		if err != nil {
-			return fmt.Errorf("signing.key_encryption_file: %w", err)
+			return a.cfg.At("signing.key_encryption_file", err)
 		}
 		if key, warnings, err = certs.Load(certs.Config{
 			KeyFile: a.cfg.Signing.KeyFile, CertificateFile: a.cfg.Signing.CertificateFile, Generate: a.cfg.Signing.Generate && !a.opts.Beside,
 			Passphrase: secret, Host: a.cfg.Host(), Bits: a.cfg.Signing.KeyBits, Now: a.now,
 		}); err != nil {
-			return fmt.Errorf("signing: %w", err)
+			return a.cfg.At("signing.key_file", err)
 		}
 	}
 	for _, w := range warnings {
@@ -136,7 +163,7 @@ func domainNames(cfg *config.Config) []string {
 func (a *App) masters() ([][]byte, error) {
 	masters, err := a.cfg.Sessions.Masters()
 	if err != nil {
-		return nil, fmt.Errorf("sessions.secret_file: %w", err)
+		return nil, a.cfg.At("sessions.secret_file", err)
 	}
 	if len(masters) == 0 {
 		masters = [][]byte{seal.NewMaster()}
@@ -174,7 +201,7 @@ func (a *App) buildStore() error {
 	}
 	cfg.Logger, cfg.Registerer, cfg.Now = a.log, a.registry, a.now
 	if a.store, err = redisstore.New(cfg); err != nil {
-		return fmt.Errorf("sessions.redis: %w", err)
+		return a.cfg.At("sessions.redis", err)
 	}
 	a.sessions = a.store
 	return nil
@@ -201,16 +228,16 @@ func (a *App) EndSessions(ctx context.Context, user string) (string, error) {
 func RedisConfig(cfg *config.Config) (redisstore.Config, error) {
 	masters, err := cfg.Sessions.Masters()
 	if err != nil {
-		return redisstore.Config{}, fmt.Errorf("sessions.secret_file: %w", err)
+		return redisstore.Config{}, cfg.At("sessions.secret_file", err)
 	}
 	r := cfg.Sessions.Redis
 	roots, err := r.Roots()
 	if err != nil {
-		return redisstore.Config{}, fmt.Errorf("sessions.redis.ca_file: %w", err)
+		return redisstore.Config{}, cfg.At("sessions.redis.ca_file", err)
 	}
 	out, err := redisstore.ParseURL(r.URL)
 	if err != nil {
-		return redisstore.Config{}, fmt.Errorf("sessions.redis.url: %w", err)
+		return redisstore.Config{}, cfg.At("sessions.redis.url", err)
 	}
 	if r.User != "" {
 		out.Username = r.User
@@ -239,23 +266,28 @@ func (a *App) buildPasswords() error {
 	return err
 }
 
-// buildHealth adds what readiness looks at besides the audit trail.
+// buildHealth adds what readiness looks at in every service.
 func (a *App) buildHealth() error {
 	a.health.Add("directory", a.directoryHealth)
 	a.health.Add("clock", a.clockHealth)
-	a.health.Add("lockout", a.lockoutHealth)
 	a.health.Add("certificates", a.certificateHealth)
+	a.health.Add("lockout", a.lockoutHealth)
+	a.health.Add("audit", func(context.Context) telemetry.Report { return degraded("", a.audit.Trouble()) })
+	return errors.Join(register(a.registry, a.health.Collector()), register(a.registry, &certificateCollector{a}))
+}
+
+// buildFrontHealth adds what it looks at where federation is served.
+func (a *App) buildFrontHealth() error {
 	if a.manager != nil {
 		a.health.Add("signing", a.signingHealth)
 	}
 	a.health.Add("metadata", a.partnersHealth)
-	a.health.Add("audit", func(context.Context) telemetry.Report { return degraded("", a.audit.Trouble()) })
 	if a.store != nil {
 		a.health.Add("sessions", func(context.Context) telemetry.Report {
 			return degraded("Redis cannot be used, people sign in with their password each time: ", a.store.Down())
 		})
 	}
-	return errors.Join(register(a.registry, a.health.Collector()), register(a.registry, &certificateCollector{a}))
+	return nil
 }
 
 // degraded reports err as something that other instances would not do better.

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -20,15 +19,20 @@ func PTACloud(cfg *config.Config) ptaagent.Cloud {
 	return ptaagent.Global()
 }
 
+// PTAKnown are the agents that the pta section knows.
+func PTAKnown(cfg *config.Config) ptaagent.Known {
+	return ptaagent.Known{Agents: cfg.PTA.Agents, Networks: cfg.PTA.AgentNetworks}
+}
+
 // PTANetwork translates how the pta section reaches the cloud.
 func PTANetwork(cfg *config.Config) (ptaagent.Network, error) {
 	proxy, err := cfg.PTA.Proxy()
 	if err != nil {
-		return ptaagent.Network{}, fmt.Errorf("pta.proxy_url: %w", err)
+		return ptaagent.Network{}, cfg.At("pta.proxy_url", err)
 	}
 	roots, err := cfg.PTA.Roots()
 	if err != nil {
-		return ptaagent.Network{}, fmt.Errorf("pta.ca_file: %w", err)
+		return ptaagent.Network{}, cfg.At("pta.ca_file", err)
 	}
 	return ptaagent.Network{Roots: roots, Proxy: proxy}, nil
 }
@@ -36,49 +40,40 @@ func PTANetwork(cfg *config.Config) (ptaagent.Network, error) {
 // buildPTA makes the agent, where the settings ask for one. A directory in which no
 // agent is registered yet does not stop the service: readiness says so.
 func (a *App) buildPTA() error {
-	if !a.cfg.PTA.Enabled {
+	if !a.cfg.PTA.Enabled || a.opts.Beside {
 		return nil
 	}
-	identity, err := ptaagent.LoadIdentity(a.cfg.PTA.StateDir, a.now())
+	identity, err := PTAIdentity(a.cfg, a.now())
 	if errors.Is(err, ptaagent.ErrNoIdentity) {
 		a.log.Error("pta: the agent does not run", "error", err)
 		a.health.Add("pta", func(context.Context) telemetry.Report { return degraded("", ptaagent.ErrNoIdentity) })
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("pta.state_dir: %w", err)
+		return a.cfg.At("pta.state_dir", err)
 	}
 	network, err := PTANetwork(a.cfg)
 	if err != nil {
 		return err
 	}
+	inspection := ptaagent.Inspection{Known: PTAKnown(a.cfg)}
+	if file := a.cfg.PTA.InventoryTokenFile; file != "" {
+		inspection.Token = func() (string, error) { return ptaagent.ReadToken(file) }
+	}
 	agent, err := ptaagent.New(ptaagent.Config{
 		Identity: identity, Passwords: a.passwords, Audit: a.audit, Suffixes: a.cfg.PTASuffixes(), Cloud: PTACloud(a.cfg), Network: network,
-		Concurrent: a.cfg.PTA.Concurrent, Delay: a.directory.RefusalDelay, Logger: a.log, Registerer: a.registry, Now: a.now,
+		Inspection: inspection, Concurrent: a.cfg.PTA.Concurrent, Delay: a.directory.RefusalDelay, Logger: a.log, Registerer: a.registry, Now: a.now,
 	})
 	if err != nil {
 		return err
 	}
-	a.pta = agent
+	a.pta, a.ptaIdentity = agent, identity
 	a.health.Add("pta", func(context.Context) telemetry.Report {
 		return degraded("pass-through authentication: ", agent.Trouble())
 	})
-	return errors.Join(
-		register(a.registry, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "sallyport_pta_certificate_expiry_timestamp_seconds", Help: "When the agent's certificate ends.",
-		}, func() float64 { return float64(identity.NotAfter().Unix()) })),
-		register(a.registry, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "sallyport_pta_links", Help: "Signalling links that stand.",
-		}, func() float64 {
-			up := 0.0
-			for _, l := range agent.Status().Links {
-				if l.Listening {
-					up++
-				}
-			}
-			return up
-		})),
-	)
+	return register(a.registry, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "sallyport_pta_links", Help: "Signalling links that stand.",
+	}, func() float64 { return float64(agent.Listening()) }))
 }
 
 // startPTA runs the agent until ctx ends.

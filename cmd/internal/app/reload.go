@@ -53,7 +53,10 @@ func (a *App) reload() error {
 	}
 	roots, err := cfg.Directory.Roots()
 	if err != nil {
-		return fmt.Errorf("directory.ca_file: %w", err)
+		return cfg.At("directory.ca_file", err)
+	}
+	if cfg.AgentAlone() != a.cfg.AgentAlone() {
+		return errors.New("federation cannot begin or end while the service runs: restart it")
 	}
 	if cfg.PublicURL != a.cfg.PublicURL {
 		// Host names, links and the check of a form's origin must agree, and the
@@ -63,25 +66,37 @@ func (a *App) reload() error {
 	if err := a.reopenAudit(); err != nil {
 		return err
 	}
-	held := a.holdParties(cfg)
+	var held []string
+	if a.edge != nil {
+		if held, err = a.reloadFront(cfg); err != nil {
+			return err
+		}
+	}
+	a.level.Set(level)
+	a.directory.Reload(roots)
+	if fixed := append(changedFixed(a.cfg, cfg), held...); len(fixed) > 0 {
+		return fmt.Errorf("%s %w", strings.Join(fixed, ", "), ErrRestart)
+	}
+	return nil
+}
+
+// reloadFront puts what federation reads live into force, and returns what it holds
+// back until a restart.
+func (a *App) reloadFront(cfg *config.Config) (held []string, err error) {
+	held = a.holdParties(cfg)
 	l, err := a.swapLive(cfg)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	a.watchPartners(l.keeper)
 	a.flow.SetPages(l.pages)
-	a.level.Set(level)
-	a.directory.Reload(roots)
 	if a.tls != nil {
 		if _, err := a.tls.Reload(); err != nil {
 			a.tlsChanged(err)
 		}
 	}
 	a.watchAnchors(cfg)
-	if fixed := append(changedFixed(a.cfg, cfg), held...); len(fixed) > 0 {
-		return fmt.Errorf("%s %w", strings.Join(fixed, ", "), ErrRestart)
-	}
-	return nil
+	return held, nil
 }
 
 // swapLive puts new settings in force, with the keys that are in force.
@@ -111,7 +126,7 @@ func (a *App) reopenAudit() error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("audit.file: %w", err)
+		return a.auditTrouble(err)
 	}
 	return nil
 }

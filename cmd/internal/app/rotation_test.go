@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -73,13 +74,16 @@ func TestC23_KeysChangeWhilePeopleSignIn(t *testing.T) {
 	if m := h.metadata(t); place(m, first.Certificate) < 0 || place(m, next.Certificate) < place(m, first.Certificate) || strings.Contains(m, "KeyName") {
 		t.Error("the metadata does not list what signs now first and the next one behind it")
 	}
+	eventually(t, "the instance has told that it has loaded it", 20*time.Second, func() bool {
+		l, err := h.hand().Store.Load(t.Context())
+		return err == nil && slices.Contains(l.Instances["one"].Loaded, staged.ID)
+	})
 	if _, err := h.hand().Promote(t.Context(), "", false); err == nil || !strings.Contains(err.Error(), "contoso.test") {
 		t.Errorf("a promotion that nobody is ready for: %v", err)
 	}
-	eventually(t, "every instance has loaded it", 20*time.Second, func() bool {
-		_, err := h.hand().Promote(t.Context(), "", true)
-		return err == nil
-	})
+	if _, err := h.hand().Promote(t.Context(), "", true); err != nil {
+		t.Fatal(err)
+	}
 	clock.announced()
 	eventually(t, "it signs", 40*time.Second, func() bool { return h.Gateway.SigningCertificates()[0].ID == staged.ID })
 	if m := h.metadata(t); place(m, next.Certificate) < 0 || place(m, first.Certificate) < place(m, next.Certificate) {
@@ -125,12 +129,15 @@ func TestC03_InstanceWithoutTheFleetsKeyIsNotReady(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var body string
-	eventually(t, "not ready", 20*time.Second, func() bool {
-		var status int
-		status, body = h.readiness(t)
-		return status == 503
+	// What it tells the others it says to the balancer too.
+	eventually(t, "it has noticed", 20*time.Second, func() bool {
+		l, err := h.hand().Store.Load(t.Context())
+		return err == nil && l.Instances["one"].Trouble != ""
 	})
+	status, body := h.readiness(t)
+	if status != 503 {
+		t.Fatalf("%d: %s", status, body)
+	}
 	var ready struct {
 		Checks []struct{ Name, Reason string }
 	}

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -84,7 +83,7 @@ func entra(cfg *config.Config, passive *wsfed.Registry) (*saml.Party, error) {
 	p.WantSigned, p.ValidOnly, p.SHA1 = s.SignedRequests, s.ValidCertificates, s.AllowSHA1
 	var err error
 	if p.Certificates, err = s.RequestCertificates(); err != nil {
-		return nil, fmt.Errorf("microsoft365.saml.request_certificates_file: %w", err)
+		return nil, cfg.At("microsoft365.saml.request_certificates_file", err)
 	}
 	return p, nil
 }
@@ -107,16 +106,15 @@ func foundParties(cfg *config.Config, k *partner.Keeper) ([]*saml.Party, error) 
 
 // foundParty sets a party up from what the metadata query service says of it.
 func foundParty(cfg *config.Config, template config.RelyingParty, e *partner.Entity) (*saml.Party, error) {
-	template.Key, template.Name, template.Identifiers = partner.QueryKey(e.ID), e.Name, []string{e.ID}
-	if template.Name == "" {
-		template.Name = e.ID
-	}
+	template.Key, template.Identifiers = partner.QueryKey(e.ID), []string{e.ID}
 	hand, err := samlParty(template)
 	if err != nil {
 		return nil, err
 	}
 	hand.Rules = config.FoundKey
-	return e.Party(hand, metadataOptions(cfg, &template))
+	o := metadataOptions(cfg, &template)
+	o.Private = cfg.MetadataQuery.Private
+	return e.Party(hand, o)
 }
 
 func samlParty(rp config.RelyingParty) (*saml.Party, error) {
@@ -124,7 +122,8 @@ func samlParty(rp config.RelyingParty) (*saml.Party, error) {
 	p := &saml.Party{
 		RelyingParty: federation.RelyingParty{
 			Key: rp.Key, Name: rp.Name, Identifiers: rp.Identifiers, StartURL: rp.StartURL,
-			TokenLifetime: rp.TokenLifetime, FormActions: rp.FormActions,
+			TokenLifetime: rp.TokenLifetime, FormActions: rp.FormActions, FrameOrigins: rp.FrameOrigins,
+			OwnNames: rp.NameID.Attribute != "",
 		},
 		WantSigned: s.SignedRequests, ValidOnly: s.ValidCertificates, SHA1: s.AllowSHA1, NameIDFormat: samlFormats[s.NameIDFormat],
 		IgnoreContext: s.IgnoreContext, Unsolicited: s.IdPInitiated,
@@ -185,14 +184,19 @@ func (a *App) party(key string) *federation.RelyingParty {
 func (a *App) samlResponder() (*saml.Responder, error) {
 	secret, err := a.cfg.SAML.PersistentIDSecret()
 	if err != nil {
-		return nil, fmt.Errorf("saml.persistent_id_secret_file: %w", err)
+		return nil, a.cfg.At("saml.persistent_id_secret_file", err)
 	}
 	r := &saml.Responder{
 		Parties: func() *saml.Registry { return a.live.Load().saml },
 		Claims:  func() saml.Claims { return a.live.Load().claims },
 		Signer:  func() *token.Signer { return a.live.Load().signer },
 		Issuer:  func() string { return a.live.Load().samlIssuers[0] },
-		Used:    a.sessions, Fallback: session.NewMemory(session.Config{Now: a.now}),
+		Issued: func(party string) {
+			if q := a.live.Load().query; q != nil {
+				q.Used(party)
+			}
+		},
+		Used: a.sessions, Fallback: session.NewMemory(session.Config{Now: a.now}),
 		Logger: a.log, Now: a.now,
 	}
 	r.Identifiers, err = saml.NewIdentifiers(secret)
@@ -211,8 +215,9 @@ func (a *App) samlHandler(r *saml.Responder, masters [][]byte) (web.Handler, err
 	}
 	h, err := saml.New(saml.Config{
 		URL: a.cfg.PublicURL + metadata.DefaultPassivePath, Issuers: func() []string { return a.live.Load().samlIssuers },
-		Discover:  a.discover,
-		Back:      saml.BackChannel{URL: a.cfg.PublicURL + saml.LogoutPath, Links: links, Person: a.flow.PersonOf, Client: backChannel()},
+		Discover: a.discover,
+		Back: saml.BackChannel{URL: a.cfg.PublicURL + saml.LogoutPath, Links: links, Person: a.flow.PersonOf,
+			Client: (&partner.Client{AllowPrivate: true}).Messenger(), Public: (&partner.Client{}).Messenger()},
 		Responder: r, Flow: a.flow, Seal: box, Party: a.party, SessionCookie: signin.SessionCookie,
 		Audit: a.audit, Logger: a.log, Registerer: a.registry, Now: a.now,
 	})
@@ -228,26 +233,16 @@ func (a *App) samlHandler(r *saml.Responder, masters [][]byte) (web.Handler, err
 	}, nil
 }
 
-// backChannel sends sign-outs to parties. Addresses come from the registry only, and
-// no party leads it elsewhere.
-func backChannel() *http.Client {
-	return &http.Client{
-		Timeout:       10 * time.Second,
-		Transport:     &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, Proxy: http.ProxyFromEnvironment, MaxConnsPerHost: 8},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-}
-
 // buildEnhanced makes the endpoint of enhanced clients. It is routed whatever the
 // settings say, so that a reload can switch it on and off.
 func (a *App) buildEnhanced(masters [][]byte) (*saml.ECP, error) {
 	key, err := seal.Key(seal.PurposeVerdict, masters[0])
 	if err != nil {
-		return nil, fmt.Errorf("saml.ecp: %w", err)
+		return nil, a.cfg.At("saml.ecp", err)
 	}
 	cfg := saml.ECPConfig{
 		Messages: a.saml, URL: a.cfg.PublicURL + saml.ECPPath, Key: key,
-		Access:    func() saml.Access { return a.live.Load().active.enhanced },
+		Access:    func() web.Access { return a.live.Load().active.enhanced },
 		Passwords: cachingPasswords{a.passwords, a.cache}, Audit: a.audit, Logger: a.log, Registerer: a.registry, Now: a.now,
 	}
 	if notes, ok := a.sessions.(saml.Notes); ok {

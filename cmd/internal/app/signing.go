@@ -1,11 +1,13 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net/http"
+	"net/netip"
+	"slices"
 	"time"
 
 	"sallyport/authn/audit"
@@ -17,6 +19,7 @@ import (
 	"sallyport/federation/domain"
 	"sallyport/federation/metadata"
 	"sallyport/federation/token"
+	"sallyport/federation/web"
 )
 
 // SigningStores returns where the life cycle of the signing keys is recorded and
@@ -25,11 +28,11 @@ func SigningStores(cfg *config.Config, shared *redisstore.Store) (certs.Store, c
 	s := cfg.Signing
 	secret, err := s.KeyEncryption()
 	if err != nil {
-		return nil, nil, fmt.Errorf("signing.key_encryption_file: %w", err)
+		return nil, nil, cfg.At("signing.key_encryption_file", err)
 	}
 	if s.Share == "redis" {
 		if shared == nil {
-			return nil, nil, errors.New("signing.share: redis needs sessions.store: redis")
+			return nil, nil, cfg.At("signing.share", errors.New("redis needs sessions.store: redis"))
 		}
 		sealed, err := keystore.NewSealed(blobs{shared}, secret)
 		if err != nil {
@@ -44,11 +47,11 @@ func SigningStores(cfg *config.Config, shared *redisstore.Store) (certs.Store, c
 	}
 	pin, err := s.PKCS11.PIN()
 	if err != nil {
-		return nil, nil, fmt.Errorf("signing.pkcs11.pin_file: %w", err)
+		return nil, nil, cfg.At("signing.pkcs11.pin_file", err)
 	}
 	module, err := keystore.OpenModule(keystore.ModuleConfig{Path: s.PKCS11.ModuleFile, Token: s.PKCS11.Token, PIN: string(pin)})
 	if err != nil {
-		return nil, nil, fmt.Errorf("signing.pkcs11: %w", err)
+		return nil, nil, cfg.At("signing.pkcs11", err)
 	}
 	return ledger, module, nil
 }
@@ -82,7 +85,7 @@ func SigningParties(cfg *config.Config) []certs.Party {
 		list = append(list, certs.Party{Key: d.Name, Name: "Microsoft 365, " + d.Name, Pushed: on, ByHand: !on})
 	}
 	for _, rp := range cfg.RelyingParties {
-		list = append(list, certs.Party{Key: rp.Key, Name: rp.Name, Single: rp.SingleCertificate})
+		list = append(list, certs.Party{Key: rp.Key, Name: cmp.Or(rp.Name, rp.Key), Single: rp.SingleCertificate})
 	}
 	return list
 }
@@ -122,7 +125,7 @@ func (a *App) buildSigning() error {
 		if err != nil {
 			return err
 		}
-		cfg.Trust = graphTrust{client, a.cfg.Microsoft365.Graph.KeepInStep, store}
+		cfg.Trust = graphTrust{client, a.cfg.Microsoft365.Graph.KeepInStep, store, a.lookAtDomains}
 		cfg.Prove = a.proveToDomain
 	}
 	if a.manager, err = certs.NewManager(cfg); err != nil {
@@ -146,13 +149,13 @@ func (a *App) initialKey() (*certs.Key, error) {
 	}
 	secret, err := s.KeyEncryption()
 	if err != nil {
-		return nil, err
+		return nil, a.cfg.At("signing.key_encryption_file", err)
 	}
 	key, _, err := certs.Load(certs.Config{KeyFile: s.KeyFile, CertificateFile: s.CertificateFile, Passphrase: secret, Now: a.now})
 	if err != nil {
 		// It matters only where there is no ledger yet; Start says then that there is no
 		// key, and the log why.
-		a.log.Warn("signing.key_file is not taken over", "error", err)
+		a.log.Warn("the key is not taken over", "error", a.cfg.At("signing.key_file", err))
 		return nil, nil
 	}
 	return key, nil
@@ -223,18 +226,36 @@ func (a *App) publishMetadata(cfg *config.Config, signer *token.Signer, keys []*
 	return a.metadataSAML.Publish(p)
 }
 
-// metadataRead hears that somebody read the metadata. Who says by the query party=KEY
-// which relying party it is, is seen to know the certificates that are listed.
-func (a *App) metadataRead(r *http.Request) {
-	name := r.URL.Query().Get("party")
-	if name == "" || a.manager == nil {
-		return
+// serveMetadata answers, and notes what a party holds from now on. Anybody can write
+// ?party=KEY, and who passes for a party would have keys promoted before it knows them:
+// only a whole answer to the party's own address counts, for what was listed before it
+// began.
+func (a *App) serveMetadata(h *metadata.Handler, w http.ResponseWriter, r *http.Request) {
+	var listed []string
+	party := r.URL.Query().Get("party")
+	counts := party != "" && a.manager != nil && h.Document() != nil && r.Method == http.MethodGet && r.Header.Get("Range") == "" &&
+		a.readsAs(party, web.From(r.Context()).Client)
+	if counts {
+		a.swapping.Lock()
+		for _, k := range a.inForce {
+			listed = append(listed, k.ID)
+		}
+		a.swapping.Unlock()
 	}
-	for _, p := range a.signingParties() {
-		if p.Key == name && !p.Pushed && !p.ByHand && !p.Single {
-			a.manager.Fetched(name)
+	h.ServeHTTP(w, r)
+	if counts {
+		a.manager.Fetched(party, listed)
+	}
+}
+
+// readsAs reports whether the relying party reads the metadata from the address.
+func (a *App) readsAs(party string, client netip.Addr) bool {
+	for _, rp := range a.live.Load().settings.RelyingParties {
+		if rp.Key == party {
+			return slices.ContainsFunc(rp.MetadataFrom, func(p netip.Prefix) bool { return p.Contains(client) })
 		}
 	}
+	return false
 }
 
 // signingHealth is failed only for what another instance does better: an instance
@@ -257,6 +278,8 @@ type graphTrust struct {
 	client *domain.Client
 	write  bool
 	store  certs.Store
+	// pushed hears that something was written.
+	pushed func()
 }
 
 // Slots implements [certs.Trust].
@@ -278,5 +301,9 @@ func (g graphTrust) Push(ctx context.Context, party string, want certs.Slots) er
 	if err != nil {
 		return err
 	}
-	return g.client.Push(ctx, party, want.Current, want.Next, own.All())
+	if err := g.client.Push(ctx, party, want.Current, want.Next, own.All()); err != nil {
+		return err
+	}
+	g.pushed()
+	return nil
 }

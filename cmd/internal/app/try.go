@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"sallyport/authn"
 	"sallyport/federation"
 	"sallyport/federation/claims"
+	"sallyport/federation/saml"
 	"sallyport/federation/token"
 )
 
@@ -18,7 +20,8 @@ import (
 type Trial struct {
 	// Result is the pipeline's verdict on the password.
 	Result authn.Result
-	Party  *federation.RelyingParty
+	// Party is who would get a token, nil for an agent alone.
+	Party *federation.RelyingParty
 	// Assertion is what the party would get, nil when it would get nothing.
 	Assertion *token.Assertion
 	// Steps tell what each rule of the party did.
@@ -42,20 +45,17 @@ type Trial struct {
 // size and thrown away. The password is wiped.
 func (a *App) Try(ctx context.Context, name string, pw *authn.Password, party string) (*Trial, error) {
 	l := a.live.Load()
+	if l == nil {
+		return a.tryPassword(ctx, name, pw, party)
+	}
 	rp, protocol, err := l.find(party)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.directory.Start(ctx); err != nil {
-		return nil, fmt.Errorf("directory: %w", err)
-	}
-	for _, d := range a.cfg.Directory.Domains {
-		a.readPolicy(ctx, d.Name)
+	if err := a.askDirectory(ctx); err != nil {
+		return nil, err
 	}
 	t := &Trial{Party: rp}
-	if protocol == "saml" {
-		t.Warnings = append(t.Warnings, "the name identifier of a SAML 2.0 party follows its request and saml.name_id_format; what is shown is that of unspecified")
-	}
 	t.Result = a.passwords.Verify(ctx, authn.Attempt{Protocol: "cli", Party: rp.Identifiers[0], Client: netip.IPv6Loopback()}, authn.Credentials{Name: name, Password: pw})
 	if t.Result.Account != nil {
 		if w := claims.AnchorWarning(t.Result.Account); w != "" {
@@ -68,9 +68,14 @@ func (a *App) Try(ctx context.Context, name string, pw *authn.Password, party st
 	if t.Result.Reason != authn.Accepted {
 		return t, nil
 	}
+	sub := &federation.Subject{Account: t.Result.Account, Method: authn.MethodPassword, AuthenticatedAt: t.Result.At, SessionStarted: t.Result.At}
 	t.Assertion, t.Steps, t.Refused = l.claims.Explain(ctx,
-		&federation.SignInRequest{Protocol: protocol, Party: rp, Realm: rp.Identifiers[0], ReplyTo: rp.ReplyURLs[0]},
-		&federation.Subject{Account: t.Result.Account, Method: authn.MethodPassword, AuthenticatedAt: t.Result.At, SessionStarted: t.Result.At})
+		&federation.SignInRequest{Protocol: protocol, Party: rp, Realm: rp.Identifiers[0], ReplyTo: rp.ReplyURLs[0]}, sub)
+	if t.Refused == nil && protocol == "saml" {
+		if t.Refused = a.nameForSAML(l.saml.ByKey(rp.Key), t.Assertion, sub); t.Refused != nil {
+			t.Assertion = nil
+		}
+	}
 	if t.Refused == nil {
 		signed, err := l.signer.AppendAssertion(nil, t.Assertion)
 		if err != nil {
@@ -79,6 +84,45 @@ func (a *App) Try(ctx context.Context, name string, pw *authn.Password, party st
 		t.TokenSize, t.Signed, t.Certificate = len(signed), signed, l.signer.Certificate()
 	}
 	return t, nil
+}
+
+// nameForSAML gives an assertion the name identifier that a SAML 2.0 party gets when
+// its request does not say which it wants.
+func (a *App) nameForSAML(p *saml.Party, to *token.Assertion, sub *federation.Subject) error {
+	secret, err := a.cfg.SAML.PersistentIDSecret()
+	if err != nil {
+		return err
+	}
+	ids, err := saml.NewIdentifiers(secret)
+	if err != nil {
+		return err
+	}
+	if err := ids.Name(to, p, sub); err != nil {
+		return fmt.Errorf("name_id_format %s: %w", p.NameIDFormat, err)
+	}
+	return nil
+}
+
+// askDirectory starts the directory client of an app that is not started.
+func (a *App) askDirectory(ctx context.Context) error {
+	if err := a.directory.Start(ctx); err != nil {
+		return fmt.Errorf("directory: %w", err)
+	}
+	for _, d := range a.cfg.Directory.Domains {
+		a.readPolicy(ctx, d.Name)
+	}
+	return nil
+}
+
+// tryPassword is Try for an agent alone: there is no party.
+func (a *App) tryPassword(ctx context.Context, name string, pw *authn.Password, party string) (*Trial, error) {
+	if party != "" {
+		return nil, errors.New("these are the settings of an agent alone, which serves no party")
+	}
+	if err := a.askDirectory(ctx); err != nil {
+		return nil, err
+	}
+	return &Trial{Result: a.passwords.Verify(ctx, authn.Attempt{Protocol: "cli", Client: netip.IPv6Loopback()}, authn.Credentials{Name: name, Password: pw})}, nil
 }
 
 // find returns the party of either protocol with that key or identifier, the

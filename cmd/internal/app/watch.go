@@ -22,7 +22,8 @@ func (a *App) buildWatch() error {
 		return err
 	}
 	a.watch, err = domain.NewWatch(domain.WatchConfig{
-		Client: client, Wanted: a.domainsWanted, Changed: a.recordView, Interval: g.WatchInterval,
+		Confirm: 6 * a.opts.SigningPoll, // by then every instance knows a key that another has made
+		Client:  client, Wanted: a.domainsWanted, Changed: a.recordView, Interval: g.WatchInterval,
 		Logger: a.log, Registerer: a.registry, Now: a.now,
 	})
 	if err != nil {
@@ -35,6 +36,13 @@ func (a *App) buildWatch() error {
 		return telemetry.Report{State: telemetry.OK}
 	})
 	return nil
+}
+
+// lookAtDomains lets the watch compare soon, after this service has written something.
+func (a *App) lookAtDomains() {
+	if a.watch != nil {
+		a.watch.Wake()
+	}
 }
 
 // domainsWanted is what this service owns now, by the settings and keys in force.

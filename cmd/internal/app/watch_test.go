@@ -69,7 +69,7 @@ func TestForeignKeyAtMicrosoftIsAnAlarm(t *testing.T) {
 	m := newMicrosoft(t, graphtest.Domain{Name: "contoso.test", Federated: true, Settings: map[string]any{
 		"id": graphtest.SettingsID, "issuerUri": "urn:evil", "nextSigningCertificate": inSlot(stranger.Certificate),
 	}})
-	h := open(t, demo.Options{Settings: m.settings})
+	h := open(t, demo.Options{Settings: m.settings, Gateway: new(briskly).gateway})
 	eventually(t, "the alarm", 20*time.Second, func() bool {
 		audited, _ := os.ReadFile(filepath.Join(h.Dir, "audit.jsonl"))
 		return strings.Contains(h.log.String(), "ALARM: a federated domain trusts") && strings.Contains(string(audited), "SP520")

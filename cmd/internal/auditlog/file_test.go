@@ -102,6 +102,34 @@ func TestChainGoesOnOverRestartAndRotation(t *testing.T) {
 	}
 }
 
+func TestFilesBeginBySizeAndByDay(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		cfg   auditlog.FileConfig
+		files int
+	}{
+		{"by size", auditlog.FileConfig{MaxSize: 1}, 7}, // the record of the start has the first
+		{"by day", auditlog.FileConfig{Daily: true}, 3}, // six events, two a day
+		{"neither", auditlog.FileConfig{}, 1},
+	} {
+		now := start.Truncate(24 * time.Hour)
+		c.cfg.Path, c.cfg.Now = filepath.Join(t.TempDir(), "audit.jsonl"), func() time.Time { return now }
+		s := auditlog.NewFile(c.cfg)
+		for i := range 6 {
+			must(t, s.Write([][]byte{event(t, fmt.Sprint(i))}))
+			now = now.Add(12 * time.Hour)
+		}
+		must(t, s.Close())
+		files := trail(t, c.cfg.Path)
+		if len(files) != c.files {
+			t.Errorf("%s: %d files, want %d: %q", c.name, len(files), c.files, files)
+		}
+		if _, err := auditlog.Verify(files, nil); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
 func TestRestartBetweenRotationAndFirstRecordKeepsTheChain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.jsonl")
 	s := auditlog.NewFile(auditlog.FileConfig{Path: path})

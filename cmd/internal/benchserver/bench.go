@@ -20,7 +20,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"runtime/pprof"
 	"sync"
 	"sync/atomic"
@@ -34,45 +33,33 @@ import (
 	"sallyport/cmd/internal/config"
 )
 
-// weighedSigner signs with the real key and adds up the CPU time that takes. It
-// weighs one signature in four, as the clock's two system calls would else be a
-// part of each token.
-type weighedSigner struct {
+// signer counts the signatures of the gateway's key, and can be told to make none
+// (the null signer of the budget): it then answers with one signature that was made
+// at its start, over a digest that is no token's. A token with it is as long as any
+// and verifies nowhere.
+type signer struct {
 	crypto.Signer
-	count                atomic.Int64 // signatures
-	nanoseconds, weighed atomic.Int64 // of those that were weighed, and how many
+	stale []byte
+	null  atomic.Bool
+	count atomic.Int64
+}
+
+func newSigner(key crypto.Signer) (*signer, error) {
+	digest := sha256.Sum256([]byte("benchserver: the signature that the null signer repeats"))
+	stale, err := key.Sign(rand.Reader, digest[:], crypto.SHA256)
+	return &signer{Signer: key, stale: stale}, err
 }
 
 // SelfVerifying says that the key below, crypto/rsa's, verifies what it signs.
-func (w *weighedSigner) SelfVerifying() {}
+func (s *signer) SelfVerifying() {}
 
 // Sign implements [crypto.Signer].
-func (w *weighedSigner) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	if w.count.Add(1)%4 != 0 {
-		return w.Signer.Sign(random, digest, opts)
+func (s *signer) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if s.null.Load() {
+		return s.stale, nil
 	}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	before, err := threadCPU()
-	if err != nil {
-		return nil, err
-	}
-	sig, err := w.Signer.Sign(random, digest, opts)
-	if err != nil {
-		return nil, err
-	}
-	after, err := threadCPU()
-	w.nanoseconds.Add(after - before)
-	w.weighed.Add(1)
-	return sig, err
-}
-
-func threadCPU() (int64, error) {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts); err != nil {
-		return 0, fmt.Errorf("thread CPU clock: %w", err)
-	}
-	return ts.Nano(), nil
+	s.count.Add(1)
+	return s.Signer.Sign(random, digest, opts)
 }
 
 // processCPU is user and system time of this process (getrusage).
@@ -99,9 +86,8 @@ func residentSize() (int64, error) {
 
 // bench carries out the driver's commands.
 type bench struct {
-	cfg     *config.Config
-	raw     crypto.Signer
-	weighed *weighedSigner
+	cfg    *config.Config
+	signer *signer
 
 	directory *directory.Directory
 	account   *authn.Account
@@ -130,12 +116,15 @@ func (b *bench) do(ctx context.Context, c command) (reply, error) {
 	switch c.Do {
 	case "usage":
 		return b.usage(0)
+	case "sign":
+		b.signer.null.Store(c.Null)
+		return reply{}, nil
 	case "profile":
 		return reply{}, b.profile(c.File)
 	case "rsa":
 		return b.measure(c, func(int) error {
 			digest := sha256.Sum256([]byte("raw signature"))
-			_, err := b.raw.Sign(rand.Reader, digest[:], crypto.SHA256)
+			_, err := b.signer.Signer.Sign(rand.Reader, digest[:], crypto.SHA256)
 			return err
 		})
 	case "oaep":
@@ -186,7 +175,7 @@ func (b *bench) agentKey() (*rsa.PrivateKey, []byte, error) {
 func (b *bench) usage(n int) (reply, error) {
 	cpu, err1 := processCPU()
 	rss, err2 := residentSize()
-	return reply{CPU: cpu, Sign: b.weighed.nanoseconds.Load(), Weighed: b.weighed.weighed.Load(), Signs: b.weighed.count.Load(), RSS: rss, N: n}, errors.Join(err1, err2)
+	return reply{CPU: cpu, Signs: b.signer.count.Load(), RSS: rss, N: n}, errors.Join(err1, err2)
 }
 
 // measure runs f N times on so many workers and answers with the process's CPU

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"reflect"
 	"strings"
 	"time"
@@ -13,7 +14,8 @@ import (
 type RelyingParty struct {
 	// Key is a short stable name for metrics and logs: a-z, 0-9 and -. Required.
 	Key string `yaml:"key"`
-	// Name is what people read on the sign-in page. Required.
+	// Name is what people read on the pages. Required without metadata. Default: the
+	// metadata's name in each person's language, else its host.
 	Name string `yaml:"name"`
 	// Protocol is wsfed or saml. Default wsfed.
 	Protocol string `yaml:"protocol"`
@@ -33,10 +35,22 @@ type RelyingParty struct {
 	// the post; with them the page's content security policy names exactly these
 	// and the reply address. Default: any https address.
 	FormActions []string `yaml:"form_actions"`
+	// FrameOrigins are the origins whose pages may show the page that posts a finished
+	// answer (a token, or a SAML status) in a frame; every page above the frame counts.
+	// Each is exact, for example https://app.contoso.test. No page that asks for
+	// anything can ever be framed, and across sites browsers send no session to a
+	// frame. Default: none, and requests from frames are refused.
+	FrameOrigins []string `yaml:"frame_origins"`
 	// SingleCertificate says that the party holds one certificate of this service
 	// only. The next one is then never promoted by itself: an admin agrees the moment
 	// with the party and promotes by hand. Default false.
 	SingleCertificate bool `yaml:"single_certificate"`
+	// MetadataFrom are the addresses (CIDR) from which the party reads the metadata of
+	// this service. A reading from there of the address with ?party=KEY behind it shows
+	// that the party holds the certificates that were listed; from elsewhere it shows
+	// nothing, since anybody can write that. Default: none, and a change of keys gives
+	// the party signing.party_time.
+	MetadataFrom []netip.Prefix `yaml:"metadata_from"`
 	// SAML is what a party with protocol: saml has of its own. Default: none, for
 	// wsfed.
 	SAML SAMLParty `yaml:"saml"`
@@ -65,7 +79,7 @@ type RelyingParty struct {
 	// with metadata_ca_file. Default false.
 	MetadataUnsigned bool `yaml:"metadata_unsigned"`
 	// MetadataPrivate lets metadata_url lead to an address inside (10.0.0.0/8 and the
-	// like). Default false.
+	// like), and sign-outs by SOAP to one that the metadata names. Default false.
 	MetadataPrivate bool `yaml:"metadata_private"`
 	// Preset gives the claims that a well-known party needs: sharepoint, exchange or
 	// dynamics. Rules in claims come on top. Default: none.
@@ -73,11 +87,28 @@ type RelyingParty struct {
 	// Claims are rules for what the party is told about a person. Default: UPN, name
 	// (DOMAIN\name) and primary SID, unless there is a preset.
 	Claims []ClaimRule `yaml:"claims"`
+	// NameID is what names the person in the token (NameIdentifier, NameID). Default:
+	// the user principal name.
+	NameID NameID `yaml:"name_id"`
 	// Access is who may sign in there. Default: everybody.
 	Access Access `yaml:"access"`
 	// MaxGroups is the most groups that one claim may name; a person with more gets
 	// no token, and the audit record says why. Default 200.
 	MaxGroups int `yaml:"max_groups"`
+}
+
+// NameID is the source of a token's name identifier.
+type NameID struct {
+	// Attribute is an attribute that is one person's alone: userPrincipalName,
+	// sAMAccountName, windowsAccountName, mail, mailNickname, employeeID, employeeNumber,
+	// uid, uidNumber, objectGUID, objectSid, mS-DS-ConsistencyGuid, an
+	// extensionAttribute, or one of directory.claim_attributes. Whoever has no value in
+	// it, or several, gets no token. SAML 2.0 parties get it in the formats unspecified,
+	// email and persistent. Default: userPrincipalName, and for SAML 2.0 what
+	// saml.name_id_format says.
+	Attribute string `yaml:"attribute"`
+	// Case turns the value into lower or upper case. Default: as it is.
+	Case string `yaml:"case"`
 }
 
 // ClaimRule is one claim of a party: a type and exactly one source of its values
@@ -177,7 +208,7 @@ func (c *Config) WrittenRules(rp *RelyingParty) claims.Rules {
 		list = append(list, rule)
 	}
 	return claims.Rules{
-		Claims: list, AllowGroups: rp.Access.AllowGroups, DenyGroups: rp.Access.DenyGroups, MaxGroups: rp.MaxGroups,
+		NameID: claims.NameID(rp.NameID), Claims: list, AllowGroups: rp.Access.AllowGroups, DenyGroups: rp.Access.DenyGroups, MaxGroups: rp.MaxGroups,
 		Attributes: c.Directory.ClaimAttributes, SAML20: rp.TokenType == "saml20",
 	}
 }

@@ -31,6 +31,9 @@ func TestBadClaimRulesAreRefusedAtTheirPlace(t *testing.T) {
 		{"no groups at all", "    max_groups: 0\n", "max_groups: 0 groups are none"},
 		{"too many groups", "    max_groups: 2000\n", "max_groups: 2000 is not between"},
 		{"second factor", "    claims: [{type: \"http://schemas.microsoft.com/claims/authnmethodsreferences\", constant: x}]\n", "only the sign-in itself can tell"},
+		{"name misspelt", "    name_id: {attribute: emploeeID}\n", "name_id.attribute: \"emploeeID\" is not known; did you mean employeeID?"},
+		{"name of many", "    name_id: {attribute: department}\n", "name_id.attribute: department may be the same for several people"},
+		{"name as a word", "    name_id: mail\n", "name_id: needs keys below it"},
 		{"one name for all", "    claims: [{type: upn, constant: admin@contoso.test}]\n", "names the person"},
 	} {
 		list := problemsOf(t, with(t, url, url+party+tt.text))

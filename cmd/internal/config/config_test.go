@@ -25,7 +25,7 @@ func read(t testing.TB, name string) []byte {
 }
 
 func TestShippedExamplesAreValid(t *testing.T) {
-	for _, name := range []string{"sallyport.yaml", "sallyport.minimal.yaml"} {
+	for _, name := range []string{"sallyport.yaml", "sallyport.minimal.yaml", "sallyport.agent.yaml"} {
 		if _, err := config.Parse(name, read(t, name)); err != nil {
 			t.Errorf("%v", err)
 		}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -34,15 +35,19 @@ type decoder struct{ problems }
 // decode reads data into c and returns what is wrong with it.
 func decode(data []byte, c *Config) *decoder {
 	d := &decoder{problems{at: map[string]position{"": {1, 1}}}}
-	if len(data) > maxFile {
-		d.add("", "the file is larger than %d bytes", maxFile)
+	switch {
+	case len(data) > maxFile:
+		d.add("", "the file is larger than %d bytes, which no settings are: name the settings file itself", maxFile)
+		return d
+	case !utf8.Valid(data):
+		d.notText(data)
 		return d
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc yaml.Node
 	switch err := dec.Decode(&doc); {
 	case errors.Is(err, io.EOF):
-		d.add("", "the file is empty: see sallyport.minimal.yaml for what a working one needs")
+		d.add("", "the file is empty: begin with deploy/sallyport.minimal.yaml, which has what a working one needs")
 		return d
 	case err != nil:
 		d.syntax(err)
@@ -62,6 +67,29 @@ func decode(data []byte, c *Config) *decoder {
 
 var syntaxLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
 
+// syntaxHints say what people have usually done where the YAML library says so.
+var syntaxHints = map[string]string{
+	"cannot start any token":   " (tabs do not indent; text that begins with @, ` or % needs quotes)",
+	"unexpected end of stream": " (a quote or a bracket that was opened is not closed)",
+	"unknown anchor":           " (text that begins with * needs quotes; anchors and aliases are not used in this file)",
+	"mapping values":           " (a value that contains a colon and a space needs quotes; keys of one level begin in one column)",
+	"did not find expected":    " (keys of one level begin in one column; a list's items begin with \"- \")",
+}
+
+// notText says where a file stops being UTF-8.
+func (d *decoder) notText(data []byte) {
+	p := Problem{Line: 1, Column: 1, Message: "is not a text in UTF-8: save the file as UTF-8 (without a byte order mark)"}
+	if !bytes.HasPrefix(data, []byte("\xff\xfe")) && !bytes.HasPrefix(data, []byte("\xfe\xff")) { // not UTF-16 as a whole
+		n := 0
+		for r, size := utf8.DecodeRune(data); r != utf8.RuneError || size != 1; r, size = utf8.DecodeRune(data[n:]) {
+			n += size
+		}
+		p.Line = 1 + bytes.Count(data[:n], []byte("\n"))
+		p.Column = n - bytes.LastIndexByte(data[:n], '\n')
+	}
+	d.list = append(d.list, p)
+}
+
 // syntax turns the YAML library's error into a problem with a place.
 func (d *decoder) syntax(err error) {
 	p := Problem{Line: 1, Column: 1, Message: "not YAML: " + err.Error()}
@@ -70,8 +98,10 @@ func (d *decoder) syntax(err error) {
 			p.Line = n
 		}
 		p.Message = "not YAML: " + m[2]
-		if strings.Contains(m[2], "cannot start any token") {
-			p.Message += " (tabs do not indent; text that begins with @, ` or % needs quotes)"
+		for cause, hint := range syntaxHints {
+			if strings.Contains(m[2], cause) {
+				p.Message += hint
+			}
 		}
 	}
 	d.list = append(d.list, p)

@@ -11,6 +11,104 @@ import (
 	"sallyport/federation/claims"
 )
 
+// Directory is Active Directory Domain Services.
+type Directory struct {
+	// Domains are the AD domains whose users sign in. Required.
+	Domains []Domain `yaml:"domains"`
+	// AllowBareNames lets people sign in with a name that has neither a domain
+	// nor an @. Default false.
+	AllowBareNames bool `yaml:"allow_bare_names"`
+	// DefaultDomain is the domain of bare names. Default: the only domain.
+	DefaultDomain string `yaml:"default_domain"`
+	// LoginAttribute is a further attribute, for example mail, whose value people
+	// may type in the form of an address. It must be indexed. Default: none.
+	LoginAttribute string `yaml:"login_attribute"`
+	// ClaimAttributes are attributes of a schema extension of one's own that claim
+	// rules may name, by their lDAPDisplayName. Default: none; the usual attributes
+	// need not be listed.
+	ClaimAttributes []string `yaml:"claim_attributes"`
+	// CAFile holds the roots (PEM) that the domain controllers' certificates are
+	// verified against. Default: the system's roots. Verification has no switch.
+	CAFile string `yaml:"ca_file"`
+	// ServiceAccount reads accounts. It needs no right to write. Required.
+	ServiceAccount ServiceAccount `yaml:"service_account"`
+	// Limits are the sizes and times of the connection pools for each DC.
+	Limits Limits `yaml:"limits"`
+}
+
+// Domain is one AD domain.
+type Domain struct {
+	// Name is the DNS name, for example corp.contoso.test. Required.
+	Name string `yaml:"name"`
+	// NetBIOS is the short name, for example CONTOSO. Required.
+	NetBIOS string `yaml:"netbios"`
+	// Servers are the domain controllers, as URLs by the name in their
+	// certificates: ldaps://dc1.corp.contoso.test, or ldap+starttls:// where port
+	// 636 is closed. Default: found by DNS.
+	Servers []Server `yaml:"servers"`
+	// Site is the AD site whose domain controllers are preferred when they are
+	// found by DNS. Default: none is preferred.
+	Site string `yaml:"site"`
+	// BaseDN is where accounts are looked for. Default: the domain's root.
+	BaseDN string `yaml:"base_dn"`
+	// UPNSuffixes are what stands behind the @ in this domain's user principal
+	// names, besides Name. Default: none. A suffix that several domains list, or
+	// none, is looked for in several: while one of them does not answer, names with
+	// it are an outage unless the owner is found in the same forest. List each
+	// suffix with the domains that use it.
+	UPNSuffixes []string `yaml:"upn_suffixes"`
+	// AllowRODC lets read-only domain controllers check passwords. Default false.
+	AllowRODC bool `yaml:"allow_rodc"`
+}
+
+// Server is one domain controller: in the file a URL alone, or url and address.
+type Server struct {
+	// URL is ldaps://NAME[:PORT] or ldap+starttls://NAME[:PORT]. Required.
+	URL string `yaml:"url"`
+	// Address is dialled instead of the name, ADDRESS:PORT; the certificate is
+	// still judged by the name. Default: the name is looked up.
+	Address string `yaml:"address"`
+}
+
+// ServiceAccount is the account that searches.
+type ServiceAccount struct {
+	// Name is a user principal name, DOMAIN\name or a DN. Required.
+	Name string `yaml:"name"`
+	// PasswordFile holds its password. One of the two is required.
+	PasswordFile string `yaml:"password_file"`
+	// PasswordEnv names an environment variable that holds it instead.
+	PasswordEnv string `yaml:"password_env"`
+	// PreviousPasswordFile holds the password before, so that a change needs no
+	// minute in which neither works. Default: none.
+	PreviousPasswordFile string `yaml:"previous_password_file"`
+}
+
+// Limits are pool sizes and times for each domain controller. The defaults stay
+// below what Windows allows; see the settings reference.
+type Limits struct {
+	// BindMax is how many user binds run at once. Default 16.
+	BindMax int `yaml:"bind_max"`
+	// BindMin is how many bind connections are kept ready. Default 2.
+	BindMin int `yaml:"bind_min"`
+	// ServiceMax is how many searches run at once. Default 4.
+	ServiceMax int `yaml:"service_max"`
+	// Idle closes a connection that nobody used for so long; below the 300 s that
+	// hardened DCs use. Default 240s.
+	Idle time.Duration `yaml:"idle"`
+	// Age closes a connection of that age, ±10 %. Default 60m.
+	Age time.Duration `yaml:"age"`
+	// Dial bounds TCP and TLS. Default 2s.
+	Dial time.Duration `yaml:"dial"`
+	// Bind bounds one bind. Default 3s.
+	Bind time.Duration `yaml:"bind"`
+	// Search bounds one search. Default 3s.
+	Search time.Duration `yaml:"search"`
+	// Wait bounds the wait for a free connection. Default 1s.
+	Wait time.Duration `yaml:"wait"`
+	// Attempt bounds all of it together. Default 5s.
+	Attempt time.Duration `yaml:"attempt"`
+}
+
 func (c *Config) validateDirectory(p *problems) {
 	d := c.Directory
 	if len(d.Domains) == 0 {

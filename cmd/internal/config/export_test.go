@@ -7,3 +7,6 @@ func Keys() (keys []string) {
 	walkSchema(reflect.TypeFor[Config](), "", func(full string, _ reflect.StructField) { keys = append(keys, full) })
 	return keys
 }
+
+// OwnDirectory judges a directory of metadata.
+func OwnDirectory(path string) error { return ownDirectory(path) }

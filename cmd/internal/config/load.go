@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -87,13 +88,21 @@ func (p *problems) has(key string) bool {
 // else who may write it could make himself a relying party.
 func readSettings(path string) ([]byte, error) {
 	f, err := os.Open(path)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("settings file %s: there is no such file: name yours with --config", path)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("settings file %s: this user may not read it: run this as the service's user, or as root", path)
+	case err != nil:
 		return nil, fmt.Errorf("settings file: %w", err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("settings file: %w", err)
+	}
+	if info.IsDir() {
+		return nil, fmt.Errorf("settings file %s: is a directory: name the file in it", path)
 	}
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("settings file %s: not a regular file", path)

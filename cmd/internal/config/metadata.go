@@ -8,6 +8,7 @@ import (
 	"os"
 	"reflect"
 	"strings"
+	"syscall"
 	"unicode"
 )
 
@@ -120,6 +121,9 @@ func ownDirectory(path string) error {
 	}
 	if !info.IsDir() {
 		return errors.New(path + " is not a directory")
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s belongs to user %d, who could exchange what is in it: run chown %d %s", path, st.Uid, os.Geteuid(), path)
 	}
 	if info.Mode().Perm()&0o022 != 0 {
 		return fmt.Errorf("others may write to %s (mode %04o): run chmod 0700 %s", path, info.Mode().Perm(), path)

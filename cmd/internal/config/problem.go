@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -45,6 +46,39 @@ func (e *Error) Error() string {
 		lines = append(lines, e.File+":"+p.String())
 	}
 	return strings.Join(lines, "\n")
+}
+
+// located is an error with the place of the setting that it comes from.
+type located struct {
+	place string
+	err   error
+}
+
+func (l *located) Error() string { return l.place + ": " + l.err.Error() }
+func (l *located) Unwrap() error { return l.err }
+
+// Place says where a setting stands, as LINE:COLUMN: key; the key alone where the
+// settings come from no file.
+func (c *Config) Place(key string) string {
+	pos := (&problems{at: c.at}).place(key)
+	if pos.line == 0 {
+		return key
+	}
+	return fmt.Sprintf("%d:%d: %s", pos.line, pos.column, key)
+}
+
+// At is an error of what a setting names, found after the file was read: its text
+// begins as the messages of [Load] do, FILE:LINE:COLUMN: key. An error that has a
+// place, and nil, come back as they are.
+func (c *Config) At(key string, err error) error {
+	if has := (*located)(nil); err == nil || errors.As(err, &has) {
+		return err
+	}
+	place := c.Place(key)
+	if c.Path != "" && place != key {
+		place = c.Path + ":" + place
+	}
+	return &located{place, err}
 }
 
 // problems collects what is wrong.

@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write deploy/docs/settings.md")
 // structs. To write it anew: go test ./cmd/internal/config -run Reference -update
 func TestReferenceMatchesTheCode(t *testing.T) {
 	r := reference{types: map[string]*ast.TypeSpec{}, docs: map[string]string{}}
-	for _, name := range []string{"config.go", "acme.go", "graph.go", "signing.go", "claims.go", "saml.go", "pta.go"} {
+	for _, name := range []string{"config.go", "directory.go", "acme.go", "graph.go", "signing.go", "claims.go", "saml.go", "pta.go"} {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)
@@ -34,7 +34,7 @@ func TestReferenceMatchesTheCode(t *testing.T) {
 	}
 	r.out.WriteString(`# Settings
 
-<!-- Made from the comments in cmd/internal/config/config.go by its test; change them there. -->
+<!-- Made from the comments in cmd/internal/config by its test; change them there. -->
 
 One YAML file, read strictly: an unknown key, a key written twice, a value of
 another type or an empty list is an error, reported with line and column, all of

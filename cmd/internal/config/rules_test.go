@@ -79,6 +79,7 @@ func TestBadValuesAreRefusedWithAdvice(t *testing.T) {
 		{"L01 instances without a shared store", with(t, url, url+"lockout: {instances: 2}\n"), "cannot share sessions in memory"},
 		{"two domains with one issuer", with(t, "    - name: contoso.test", "    - {name: contoso.test, issuer: \"urn:x\"}\n    - {name: b.test, issuer: \"urn:x\"}"), "another issuer for each domain"},
 		{"domain twice", with(t, "    - name: contoso.test", "    - name: contoso.test\n    - name: CONTOSO.test"), "is listed twice"},
+		{"key of the found parties", with(t, url, url+strings.Replace(party, "key: app", "key: mdq", 1)), "relying_parties[0].key: mdq is taken"},
 		{"C10 identifier twice", with(t, url, url+party+"  - key: b\n    name: B\n    identifiers: [urn:app]\n    reply_urls: [\"https://b.test/\"]\n"), "already names the party app"},
 		{"built-in identifier", with(t, url, url+strings.Replace(party, "urn:app", "urn:federation:MicrosoftOnline", 1)), "the built-in party"},
 		{"reply over http", with(t, url, url+strings.Replace(party, "https://app.test/", "http://app.test/", 1)), "is http"},
@@ -105,6 +106,11 @@ func TestBadValuesAreRefusedWithAdvice(t *testing.T) {
 		{"empty", "", "the file is empty"},
 		{"not a mapping", "- a\n", "needs keys below it"},
 		{"merge key", "<<: {listen: \":1\"}\n", "unknown key"},
+		{"UTF-16", "\xff\xfel\x00i\x00", "1:1: is not a text in UTF-8"},
+		{"Latin-1", "listen: x\nissuer: M\xfcller\n", "2:10: is not a text in UTF-8"},
+		{"quote left open", "listen: \"x\n", "is not closed"},
+		{"text like an alias", "listen: *x\n", "begins with * needs quotes"},
+		{"colon in a text", "listen: a: b\n", "contains a colon and a space needs quotes"},
 		{"large", strings.Repeat("#\n", 1<<20), "larger than"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -53,9 +53,13 @@ type MetadataQuery struct {
 	// CAFile holds the roots (PEM) for the service's own certificate. Default: the
 	// system's.
 	CAFile string `yaml:"ca_file"`
-	// Private lets url lead to an address inside. Default false.
+	// Private lets url lead to an address inside, and sign-outs by SOAP to those that
+	// parties found this way name. Default false.
 	Private bool `yaml:"private"`
-	// MaxParties is the greatest number of parties that are kept. Default 100.
+	// MaxParties is the greatest number of parties that are kept once somebody got a
+	// token for them; the one that was used longest ago gives way. As many again wait
+	// for their first token, of which the oldest gives way, so that nobody can fill the
+	// list by naming parties. Default 100.
 	MaxParties int `yaml:"max_parties"`
 	// Access is who may sign in at parties that were found this way; allow_groups is
 	// required with url.
@@ -116,10 +120,10 @@ type SAMLParty struct {
 	// Sign is what of the answer is signed: both, assertion or response. Default
 	// both.
 	Sign string `yaml:"sign"`
-	// NameIDFormat is what a request without a wish gets: unspecified (as the claims
-	// say, else the user principal name), email, windows (DOMAIN\name), persistent or
-	// transient. Default: the first in the metadata that can be given, else
-	// unspecified.
+	// NameIDFormat is what a request without a wish gets: unspecified (as name_id
+	// says), email (as name_id says, else mail, else the user principal name), windows
+	// (DOMAIN\name), persistent (as name_id says, else computed) or transient. Default:
+	// the first in the metadata that can be given, else unspecified.
 	NameIDFormat string `yaml:"name_id_format"`
 	// EncryptionCertificateFile holds the certificate (PEM, RSA) that assertions are
 	// encrypted to. Default: the metadata's; without one they are not encrypted.

@@ -30,7 +30,7 @@ func (c *Config) validateSAMLParty(p *problems, key string, rp RelyingParty) {
 	if s.NameIDFormat != "" || !metadata {
 		choice(p, key+".saml.name_id_format", s.NameIDFormat, []string{"unspecified", "email", "windows", "persistent", "transient"})
 	}
-	if s.NameIDFormat == "persistent" && c.SAML.PersistentIDSecretFile == "" {
+	if s.NameIDFormat == "persistent" && rp.NameID.Attribute == "" && c.SAML.PersistentIDSecretFile == "" {
 		p.add(key+".saml.name_id_format", "persistent identifiers are computed from a secret: name its file in saml.persistent_id_secret_file")
 	}
 	if s.SignedRequests && s.RequestCertificatesFile == "" && !metadata {

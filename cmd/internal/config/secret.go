@@ -117,7 +117,7 @@ func private(f *os.File, path string, who privacy) error {
 		owner = int(st.Uid)
 	}
 	if owner != 0 && owner != os.Geteuid() {
-		return fmt.Errorf("%s belongs to user %d, who could change it: run chown %d %s", path, owner, os.Geteuid(), path)
+		return fmt.Errorf("%s belongs to user %d, who could change it: run chown %d %s, or run this as that user", path, owner, os.Geteuid(), path)
 	}
 	mode := info.Mode().Perm()
 	allowed := os.FileMode(0o700)

@@ -81,6 +81,15 @@ type PKCS11 struct {
 // On reports whether a module is named.
 func (p PKCS11) On() bool { return p != PKCS11{} }
 
+// validate wants all of a module that is named at all.
+func (p PKCS11) validate(found *problems, key string) {
+	for _, k := range [][2]string{{"module_file", p.ModuleFile}, {"token", p.Token}, {"pin_file", p.PINFile}} {
+		if p.On() && k[1] == "" {
+			found.add(key+"."+k[0], "is missing: name module_file, token and pin_file")
+		}
+	}
+}
+
 // PIN reads the user PIN.
 func (p PKCS11) PIN() ([]byte, error) { return Secret{File: p.PINFile}.Read() }
 
@@ -202,11 +211,7 @@ func (c *Config) validatePKCS11(p *problems) {
 	if !s.Living() {
 		p.add("signing.pkcs11", "needs signing.key_dir, where the record of the keys' life lies")
 	}
-	for _, k := range [][2]string{{"module_file", s.PKCS11.ModuleFile}, {"token", s.PKCS11.Token}, {"pin_file", s.PKCS11.PINFile}} {
-		if k[1] == "" {
-			p.add("signing.pkcs11."+k[0], "is missing: name module_file, token and pin_file")
-		}
-	}
+	s.PKCS11.validate(p, "signing.pkcs11")
 	if s.KeyEncryptionFile != "" {
 		p.add("signing.key_encryption_file", "stands beside pkcs11, where keys never leave the module: take it out")
 	}

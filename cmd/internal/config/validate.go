@@ -11,27 +11,32 @@ import (
 
 // validate checks what the types cannot say. Each message tells what to write.
 func (c *Config) validate(p *problems) {
+	c.validateDirectory(p)
+	c.validateLockout(p)
+	c.validatePTA(p)
+	c.validateAudit(p)
+	c.validateOps(p)
+	if c.AgentAlone() {
+		return
+	}
 	c.validateFront(p)
 	c.validateMicrosoft365(p)
 	c.validateGraph(p)
-	c.validateDirectory(p)
 	c.validateSessions(p)
 	c.validateSigning(p)
-	c.validateLockout(p)
 	c.validateParties(p)
 	c.validateQuery(p)
 	c.validateActive(p)
-	c.validatePTA(p)
 	c.validatePage(p)
-	c.validateAudit(p)
-	c.validateOps(p)
 	if len(c.Microsoft365.Domains) == 0 && len(c.RelyingParties) == 0 && c.MetadataQuery.URL == "" {
 		p.add("microsoft365.domains", "there is nobody to sign in for: name a federated domain here or a party under relying_parties")
 	}
 }
 
 func (c *Config) validateFront(p *problems) {
-	if msg := origin(c.PublicURL); c.PublicURL == "" {
+	if msg := origin(c.PublicURL); c.PublicURL == "" && c.PTA.Enabled {
+		p.add("public_url", "is missing: write the address that browsers use, for example https://sts.contoso.test; or keep only directory, lockout, pta, audit and ops, for an agent alone")
+	} else if c.PublicURL == "" {
 		p.add("public_url", "is missing: write the address that browsers use, for example https://sts.contoso.test")
 	} else if msg != "" {
 		p.add("public_url", "%s", msg)
@@ -85,6 +90,7 @@ func (c *Config) validateMicrosoft365(p *problems) {
 			p.add(at("microsoft365.reply_urls", i), "%s", msg)
 		}
 	}
+	frameOrigins(p, "microsoft365.frame_origins", m.FrameOrigins)
 	names, issuers := map[string]int{}, map[string]int{}
 	for i, d := range m.Domains {
 		key := at("microsoft365.domains", i)
@@ -106,6 +112,22 @@ func (c *Config) validateMicrosoft365(p *problems) {
 		protocol(p, key+".protocol", d.Protocol)
 	}
 	m.SAML.validate(p, slices.ContainsFunc(m.Domains, func(d FederatedDomain) bool { return d.Protocol == "saml" }))
+}
+
+// frameOrigins checks origins that may frame an answer: as browsers write them, so
+// that they mean in a policy what they say here.
+func frameOrigins(p *problems, key string, list []string) {
+	for i, o := range list {
+		k := at(key, i)
+		switch msg := origin(o); {
+		case msg != "":
+			p.add(k, "%s", msg)
+		case strings.HasSuffix(o, ":443"):
+			p.add(k, "%s names the port that https has anyway: write %s", quote(o), strings.TrimSuffix(o, ":443"))
+		case slices.Contains(list[:i], o):
+			p.add(k, "%s is listed twice: keep one", quote(o))
+		}
+	}
 }
 
 func protocol(p *problems, key, value string) {
@@ -218,7 +240,7 @@ func (c *Config) validateLockout(p *problems) {
 var partyKey = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
 
 func (c *Config) validateParties(p *problems) {
-	keys := map[string]bool{"microsoft365": true}
+	keys := map[string]bool{"microsoft365": true, FoundKey: true} // FoundKey has rules of its own
 	seen := map[string]string{"urn:federation:MicrosoftOnline": "the built-in party microsoft365"}
 	for i, rp := range c.RelyingParties {
 		key := at("relying_parties", i)
@@ -250,7 +272,11 @@ func (c *Config) validateParties(p *problems) {
 }
 
 func (c *Config) validateParty(p *problems, key string, rp RelyingParty) {
-	plainText(p, key+".name", rp.Name, 1, maxOrganisation)
+	least := 1
+	if rp.UsesMetadata() {
+		least = 0
+	}
+	plainText(p, key+".name", rp.Name, least, maxOrganisation)
 	protocol(p, key+".protocol", rp.Protocol)
 	choice(p, key+".token_type", rp.TokenType, []string{"saml11", "saml20"})
 	lifetime(p, key+".token_lifetime", rp.TokenLifetime)
@@ -280,4 +306,5 @@ func (c *Config) validateParty(p *problems, key string, rp RelyingParty) {
 			p.add(at(key+".form_actions", j), "%s", msg)
 		}
 	}
+	frameOrigins(p, key+".frame_origins", rp.FrameOrigins)
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -13,6 +14,11 @@ func (c *Config) Warnings() []Problem {
 			// SharePoint takes a token as expired when less than its
 			// LogonTokenCacheExpirationWindow of 10 minutes is left (case C09).
 			p.add(at("relying_parties", i)+".token_lifetime", "%s: SharePoint sends people round in a loop when a token holds 10 minutes or less", short(rp.TokenLifetime))
+		}
+	}
+	for i, rp := range c.RelyingParties {
+		if len(c.Directory.Domains) > 1 && perDomain(rp.NameID.Attribute) {
+			p.add(at("relying_parties", i)+".name_id.attribute", "%s is one person's alone within one domain, and %d are configured: windowsAccountName or userPrincipalName tells their people apart", rp.NameID.Attribute, len(c.Directory.Domains))
 		}
 	}
 	if c.Sessions.Store == "redis" && c.Lockout.Instances == 0 {
@@ -43,4 +49,13 @@ func (c *Config) Warnings() []Problem {
 		}
 	}
 	return p.list
+}
+
+// perDomain reports whether accounts of two domains may well have the same value.
+func perDomain(attribute string) bool {
+	switch strings.ToLower(attribute) {
+	case "samaccountname", "mailnickname", "uid", "uidnumber":
+		return true
+	}
+	return false
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"sallyport/cmd/internal/trip"
 )
@@ -31,23 +32,38 @@ func (d *Demo) checkActiveRefusals(ctx context.Context) (string, error) {
 	c := trip.NewActive(d.authority.pool())
 	defer c.Close()
 	const text = "ID3242: The security token could not be authenticated or authorized."
-	refused := 0
-	try := func(upn, password string) error {
+	refused, err := d.refusals("bob", func(upn, password string) error {
 		_, err := c.SignIn(ctx, strings.TrimSuffix(d.Cloud.URL(), "/"), "13", upn, password)
 		if !errors.Is(err, trip.ErrRefused) || !strings.Contains(err.Error(), text) {
-			return fmt.Errorf("%s: %w", upn, errors.Join(errors.New("not refused as everybody is"), err))
+			return errors.Join(errors.New("not refused as everybody is"), err)
 		}
-		refused++
 		return nil
-	}
-	errs := []error{try("bob@"+federated, "not the password"), try("nobody@"+federated, "whatever-1")}
-	for _, u := range d.Users {
-		if u.Data != 0 {
-			errs = append(errs, try(u.UPN, u.Password))
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
+	})
+	if err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%d kinds of refusal, one fault: %s", refused, text), nil
+}
+
+// refusals tries, side by side, what an active client must be refused: a wrong
+// password of the account named, an account that is not there, and every account
+// that the directory turns down. It returns how many there were.
+func (d *Demo) refusals(wrong string, try func(upn, password string) error) (int, error) {
+	var all sync.WaitGroup
+	tries := [][2]string{{wrong + "@" + federated, "not the password"}, {"nobody@" + federated, "whatever-1"}}
+	for _, u := range d.Users {
+		if u.Data != 0 {
+			tries = append(tries, [2]string{u.UPN, u.Password})
+		}
+	}
+	errs := make([]error, len(tries))
+	for i, t := range tries {
+		all.Go(func() {
+			if err := try(t[0], t[1]); err != nil {
+				errs[i] = fmt.Errorf("%s: %w", t[0], err)
+			}
+		})
+	}
+	all.Wait()
+	return len(tries), errors.Join(errs...)
 }

@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -66,6 +67,7 @@ type Demo struct {
 	PTA *ptatest.Cloud
 
 	authority *authority
+	signOut   sync.Mutex // held by the check that signs out
 }
 
 // Start brings everything up and tells what it does.
@@ -111,7 +113,7 @@ func Start(ctx context.Context, opts Options) (d *Demo, err error) {
 	if err != nil {
 		return d, err
 	}
-	if err := d.startCloud(cert, opts.Port+1); err != nil {
+	if err := d.startCloud(cert, opts.Port); err != nil {
 		return d, err
 	}
 	step("starting the stand-in of the PTA cloud, registering the agent")
@@ -132,10 +134,13 @@ func Start(ctx context.Context, opts Options) (d *Demo, err error) {
 	return d, nil
 }
 
-func (d *Demo) startCloud(cert tls.Certificate, port int) error {
+// startCloud takes the ports behind the gateway's where that has a wanted one.
+func (d *Demo) startCloud(cert tls.Certificate, gateway int) error {
 	cfg := m365sim.Config{Host: host, Certificate: cert, Banner: banner, Hint: d.hints()}
 	for i := range cfg.Ports {
-		cfg.Ports[i] = freePort(port + i)
+		if gateway != 0 {
+			cfg.Ports[i] = freePort(gateway + 1 + i)
+		}
 	}
 	var err error
 	d.Cloud, err = m365sim.Start(cfg)
@@ -218,7 +223,7 @@ signin_page: {organisation: %[10]q}
 wstrust: everywhere
 saml: {ecp: everywhere}
 audit: {file: audit.jsonl}
-ops: {listen: "127.0.0.1:0", drain_time: 10ms}
+ops: {listen: "127.0.0.1:0", control: control.sock, drain_time: 10ms}
 `, host, port, federated, issuer, d.Cloud.LoginSRF(), d.Directory.ServiceName, d.Directory.Domain, d.Directory.NetBIOS, servers, organisation)
 	text += d.ptaSettings()
 	if change != nil {
@@ -314,9 +319,10 @@ Open            %s
 Managed domain  %s (pass-through authentication)
 Gateway         %s
 Settings        %s
+Agent           %s
 Stop            Ctrl+C
 
-`, d.Cloud.URL(), d.Cloud.ManagedURL(), d.SignInURL(), d.Settings())
+`, d.Cloud.URL(), d.Cloud.ManagedURL(), d.SignInURL(), d.Settings(), d.statusCommand())
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(t, "USER NAME\tOR\tPASSWORD\tACCOUNT IS")
 	for _, u := range d.Users {

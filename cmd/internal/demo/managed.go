@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"sallyport/cmd/internal/m365sim"
 	"sallyport/ptaagent"
 	"sallyport/ptaagent/ptatest"
 )
@@ -44,15 +45,23 @@ func (d *Demo) manage(ctx context.Context) error {
 	if err := d.PTA.WaitListening(ctx, len(d.PTA.Settings().Endpoints)); err != nil {
 		return fmt.Errorf("the agent does not listen: %w", err)
 	}
-	d.Cloud.SetManaged(func(ctx context.Context, upn, password string) (bool, string, string, string) {
+	d.Cloud.SetManaged(func(ctx context.Context, upn, password string) m365sim.ManagedAnswer {
 		v, err := d.PTA.Authenticate(ctx, upn, password)
-		if err != nil {
-			code, why, _ := strings.Cut(err.Error(), ": ")
-			return false, code, why, ""
+		answer := m365sim.ManagedAnswer{OK: v.OK, Code: v.Code, Agent: v.Agent, CorrelationID: v.Transaction, Find: d.statusCommand() + " --request"}
+		switch {
+		case err != nil:
+			answer.Code, answer.Problem, _ = strings.Cut(err.Error(), ": ")
+		case !v.OK:
+			answer.Problem = managedText(v.Code)
 		}
-		return v.OK, v.Code, managedText(v.Code), v.Agent
+		return answer
 	})
 	return nil
+}
+
+// statusCommand asks the gateway how its agent is.
+func (d *Demo) statusCommand() string {
+	return "go run ./cmd/sallyport pta status --config " + d.Settings()
 }
 
 // managedText is what the page says about a code of the sign-in log.
@@ -76,7 +85,7 @@ func (d *Demo) checkManaged(ctx context.Context) (string, error) {
 	client := &http.Client{Transport: d.transport()}
 	defer client.CloseIdleConnections()
 	for _, c := range []struct{ sam, password, want string }{
-		{"alice", "", `id="agent"`}, {"alice", "not the password", "AADSTS50126"}, {"dora", "", "AADSTS50057"}, {"petra", "", "AADSTS50144"},
+		{"alice", "", `id="agent"`}, {"alice", "", `id="correlation"`}, {"alice", "not the password", "AADSTS50126"}, {"dora", "", "AADSTS50057"}, {"petra", "", "AADSTS50144"},
 	} {
 		u := d.User(c.sam)
 		password := c.password

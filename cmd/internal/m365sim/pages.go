@@ -20,7 +20,7 @@ input[type=text],input[type=password]{width:100%;box-sizing:border-box;font:inhe
 .row{font-weight:400;display:flex;gap:.5rem;align-items:center}
 button,.go{font:inherit;font-weight:600;padding:.6rem 1.4rem;border:0;border-radius:6px;background:var(--accent);color:var(--card);margin-top:1rem;text-decoration:none;display:inline-block}
 table{border-collapse:collapse;width:100%;font-size:.9rem}td,th{text-align:left;vertical-align:top;padding:.35rem .6rem .35rem 0;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
-th{font-weight:600;width:30%}.soft{color:var(--soft)}.good{color:var(--good);font-weight:600}.bad{color:var(--bad);font-weight:600}
+th{font-weight:600;width:38%}th .soft{font-weight:400;font-size:.85em}a{color:inherit}.soft{color:var(--soft)}.good{color:var(--good);font-weight:600}.bad{color:var(--bad);font-weight:600}
 pre{overflow:auto;background:var(--page);padding:.75rem;border-radius:6px;font-size:.8rem}
 </style></head><body>{{with .Banner}}<div class="banner" role="note">{{.}}</div>{{end}}<main>{{end}}
 {{define "end"}}</main></body></html>{{end}}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
 )
 
 // Ops is the operators' listener: health and metrics, nothing that changes
@@ -21,6 +22,10 @@ type Ops struct {
 	ln     net.Listener
 	done   chan struct{}
 }
+
+// opsConns is how many connections operators may have: a client that opens more waits,
+// and takes no file descriptors from the people who sign in.
+const opsConns = 128
 
 // OpsConfig says what the ops listener shows.
 type OpsConfig struct {
@@ -73,6 +78,7 @@ func StartOps(cfg OpsConfig) (*Ops, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ops.listen: %w", err)
 	}
+	ln = netutil.LimitListener(ln, opsConns)
 	o := &Ops{server: newServer(OpsHandler(cfg), cfg.Logger), ln: ln, done: make(chan struct{})}
 	go func() {
 		defer close(o.done)

@@ -95,6 +95,45 @@ func TestCheckThatHangsIsDegradedAndHoldsUpNobody(t *testing.T) {
 	})
 }
 
+// Silent connections to the operators' listener must not use up the files that the
+// people who sign in need.
+func TestH03_OpsListenerTakesAFewConnections(t *testing.T) {
+	var h telemetry.Health
+	o, err := telemetry.StartOps(telemetry.OpsConfig{Listen: "127.0.0.1:0", Health: &h, Gatherer: telemetry.NewRegistry("1.2.3"), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Stop(t.Context())
+	dial := func() net.Conn {
+		c, err := net.Dial("tcp", o.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	var silent []net.Conn
+	for range 200 {
+		silent = append(silent, dial())
+	}
+	last := dial()
+	if _, err := io.WriteString(last, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, 12)
+	_ = last.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+	if n, err := last.Read(answer); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the listener took 201 connections: %q %v", answer[:n], err)
+	}
+	for _, c := range silent {
+		_ = c.Close()
+	}
+	_ = last.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.ReadFull(last, answer); err != nil || string(answer) != "HTTP/1.1 200" {
+		t.Errorf("afterwards: %q %v", answer, err)
+	}
+}
+
 func TestH11_OpsListenerChangesNothing(t *testing.T) {
 	var h telemetry.Health
 	h.SetStarted()
@@ -176,7 +215,7 @@ func do(t *testing.T, c *http.Client, method, path string) (int, string) {
 	return res.StatusCode, string(body)
 }
 
-func TestH11_ControlSocketIsPrivateAndPprofOff(t *testing.T) {
+func TestH11_O01_ControlSocketIsPrivateAndPprofOff(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "control.sock")
 	var bad error
 	restart := errors.New("needs a restart")

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -27,7 +28,10 @@ type Browser struct {
 }
 
 // New returns a browser that trusts roots and nothing else.
-func New(roots *x509.CertPool) *Browser {
+func New(roots *x509.CertPool) *Browser { return At(roots, nil) }
+
+// At is [New] for names that no name server knows: hosts has HOST:PORT by HOST:PORT.
+func At(roots *x509.CertPool, hosts map[string]string) *Browser {
 	jar, _ := cookiejar.New(nil)
 	return &Browser{
 		Header: http.Header{"Accept-Language": {"en"}},
@@ -36,6 +40,12 @@ func New(roots *x509.CertPool) *Browser {
 			Timeout: 20 * time.Second,
 			Transport: &http.Transport{
 				TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, MaxIdleConnsPerHost: 4, ForceAttemptHTTP2: true,
+				DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+					if there, ok := hosts[address]; ok {
+						address = there
+					}
+					return new(net.Dialer).DialContext(ctx, network, address)
+				},
 			},
 			CheckRedirect: func(_ *http.Request, via []*http.Request) error {
 				if len(via) > 10 {
