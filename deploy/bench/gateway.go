@@ -35,17 +35,15 @@ type process struct {
 
 // usage is what the server says of itself; times are nanoseconds of CPU.
 type usage struct {
-	Error   string `json:"error"`
-	CPU     int64  `json:"cpu"`
-	Sign    int64  `json:"sign"` // of Weighed signatures
-	Weighed int64  `json:"weighed"`
-	Signs   int64  `json:"signs"`
-	RSS     int64  `json:"rss"`
-	N       int    `json:"n"`
+	Error string `json:"error"`
+	CPU   int64  `json:"cpu"`
+	Signs int64  `json:"signs"`
+	RSS   int64  `json:"rss"`
+	N     int    `json:"n"`
 }
 
 func (u usage) minus(v usage) usage {
-	return usage{CPU: u.CPU - v.CPU, Sign: u.Sign - v.Sign, Weighed: u.Weighed - v.Weighed, Signs: u.Signs - v.Signs}
+	return usage{CPU: u.CPU - v.CPU, Signs: u.Signs - v.Signs}
 }
 
 func (g *gateway) start(ctx context.Context) (*process, error) {

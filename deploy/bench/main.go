@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"sallyport/authn/directory/directorytest"
 )
@@ -21,6 +22,7 @@ import (
 type plan struct {
 	rounds      int
 	connections int
+	browsers    int // connections of browsers while speed is measured
 	sessions    int // tokens from a session in one round
 	passwords   int // password sign-ins in one round
 	signatures  int // raw RSA signatures in one round
@@ -28,23 +30,27 @@ type plan struct {
 	binds       int // binds through authn/directory in one round
 	soak        int // tokens before the memory is read
 	starts      int
-	users       int    // a multiple of connections
-	fsync       bool   // the audit trail's file is synced before a token leaves
-	pta         bool   // line 5 alone
-	requests    int    // pass-through requests in whose course the memory is read
-	profile     string // file for a CPU profile of the tokens and sign-ins
+	users       int           // a multiple of browsers
+	fsync       bool          // the audit trail's file is synced before a token leaves
+	speed       bool          // lines 1 to 4 and 6 alone
+	pta         bool          // line 5 alone
+	offered     time.Duration // how long pass-through requests are offered at a rate, in one round
+	requests    int           // pass-through requests in whose course the memory is read
+	profile     string        // file for CPU profiles, one for each kind
 }
 
 func main() {
-	p := plan{rounds: 7, connections: 16, sessions: 1500, passwords: 1000, signatures: 1000, pages: 10_000, binds: 10_000, soak: 100_000, starts: 7, users: 160}
+	p := plan{rounds: 7, connections: 16, browsers: 80, sessions: 1500, passwords: 1000, signatures: 1000, pages: 10_000, binds: 10_000, soak: 100_000, starts: 7, users: 160, offered: 4 * time.Second}
 	short := flag.Bool("short", false, "five smaller rounds and 10,000 tokens instead of 100,000")
 	flag.IntVar(&p.rounds, "rounds", p.rounds, "interleaved rounds of each kind")
 	flag.IntVar(&p.soak, "tokens", p.soak, "tokens before the memory is read")
 	keep := flag.Bool("keep", false, "keep the scratch directory and print its name")
 	flag.BoolVar(&p.fsync, "fsync", true, "sync the audit file before a token leaves, as the product does by default")
+	flag.IntVar(&p.browsers, "browsers", p.browsers, "connections of browsers while speed is measured, a divisor of 160")
+	flag.BoolVar(&p.speed, "speed", false, "lines 1 to 4 and 6 alone")
 	flag.BoolVar(&p.pta, "pta", false, "line 5 alone: pass-through authentication")
 	flag.IntVar(&p.requests, "requests", 20_000, "pass-through requests in whose course the memory is read, 0 for none")
-	flag.StringVar(&p.profile, "profile", "", "write a CPU profile of the gateway's tokens (FILE.session) and sign-ins (FILE.password) and measure nothing")
+	flag.StringVar(&p.profile, "profile", "", "write CPU profiles of the gateway, one for each kind of load (FILE.session, FILE.null, …), and measure nothing")
 	flag.Parse()
 	if *short {
 		p.sessions, p.passwords, p.signatures = 800, 500, 500
@@ -105,8 +111,10 @@ func run(ctx context.Context, p plan, keep bool) (good bool, err error) {
 			return false, err
 		}
 	}
-	if err := pta(ctx, g, p, &t); err != nil {
-		return false, err
+	if !p.speed {
+		if err := pta(ctx, g, p, &t); err != nil {
+			return false, err
+		}
 	}
 	for _, v := range ad.Violations() {
 		return false, fmt.Errorf("the directory complains: %s", v)
@@ -118,6 +126,9 @@ func run(ctx context.Context, p plan, keep bool) (good bool, err error) {
 
 // gatewayFigures measures all lines but the fifth.
 func gatewayFigures(ctx context.Context, g *gateway, shipped string, ad *directorytest.Directory, p plan, t *table) error {
+	if p.speed {
+		return speed(ctx, g, ad, p, t)
+	}
 	if err := writer(t); err != nil {
 		return err
 	}

@@ -189,7 +189,7 @@ func (b *ptaBench) round(ctx context.Context, proc *process) (ptaRound, error) {
 // slowest hundredth with the middle. The gateway has a core of its own, the cloud and
 // the directory have the others.
 func (b *ptaBench) latency(ctx context.Context, t *table) (err error) {
-	const most70, seconds, rounds = 0.7, 4, 5
+	const most70, rounds = 0.7, 5
 	kept := ptatest.SignIn{Mode: ptatest.Direct, Session: ptatest.Plain}
 	proc, err := onOneCore(func() (*process, error) { return b.start(ctx) })
 	if err != nil {
@@ -206,7 +206,7 @@ func (b *ptaBench) latency(ctx context.Context, t *table) (err error) {
 	most := float64(b.passwords) / time.Since(begun).Seconds()
 	var ratios, middles, slowest []float64
 	for range rounds {
-		took, err := b.offer(ctx, most*most70, int(most*most70*seconds), kept)
+		took, err := b.offer(ctx, most*most70, max(1, int(most*most70*b.offered.Seconds())), kept)
 		if err != nil {
 			return err
 		}

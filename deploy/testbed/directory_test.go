@@ -285,8 +285,8 @@ func TestSambaLockoutPolicyIsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Threshold != 10 || p.Window != 30*time.Minute || p.Duration != 30*time.Minute {
-		t.Errorf("policy %+v, want 10 in 30 min for 30 min", p)
+	if p.Threshold != 10 || p.Window != 30*time.Minute || p.Duration != 24*time.Hour {
+		t.Errorf("policy %+v, want 10 in 30 min for a day", p)
 	}
 }
 

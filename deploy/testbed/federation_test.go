@@ -159,6 +159,35 @@ func TestForeignServiceProviders(t *testing.T) {
 	}
 	t.Run("logout begun here", func(t *testing.T) { f.logoutOfAll(t, "https://sts.contoso.test/adfs/ls/?wa=wsignout1.0") })
 	t.Run("logout begun by one of four", func(t *testing.T) { f.logoutOfAll(t, providers[0].url(providers[0].logout)) })
+	t.Run("C29 frames in Chromium", f.framesInChromium)
+	t.Run("logout in Chromium", f.logoutInChromium) // the last one: a party is down after it
+}
+
+// logoutInChromium looks at single logout as a person sees it.
+func (f *federation) logoutInChromium(t *testing.T) {
+	hosts := map[string]string{"sts.contoso.test": host(f.lab.ProxyAddr)}
+	var names []string
+	for _, sp := range providers {
+		names = append(names, sp.name)
+		hosts[sp.name+".contoso.test"] = host(f.lab.SAMLAddrs[sp.name])
+	}
+	chromium(t, f.lab, "logout.mjs", 2, map[string]any{
+		"hosts": hosts, "user": f.lab.BySAM(t, "alice"), "providers": names, "down": "shibboleth",
+	})
+}
+
+// framesInChromium looks at what of a sign-in an application can frame.
+func (f *federation) framesInChromium(t *testing.T) {
+	hosts := map[string]string{"sts.contoso.test": host(f.lab.ProxyAddr)}
+	for _, sp := range providers {
+		hosts[sp.name+".contoso.test"] = host(f.lab.SAMLAddrs[sp.name])
+	}
+	listed, unlisted := providers[0], providers[1]
+	chromium(t, f.lab, "frames.mjs", 5, map[string]any{
+		"hosts": hosts, "user": f.lab.BySAM(t, "alice"),
+		"listed":   map[string]any{"name": listed.name, "passive": listed.passive, "acs": "/mellon/postResponse"},
+		"unlisted": map[string]any{"name": unlisted.name, "passive": unlisted.passive},
+	})
 }
 
 // logoutOfAll signs somebody in at all parties and ends it at the address.

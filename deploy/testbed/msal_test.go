@@ -22,21 +22,39 @@ func msalClients(t *testing.T) map[string][]string {
 	dir := os.Getenv("SALLYPORT_MSAL_DIR")
 	if dir == "" {
 		if lab.Wanted() {
-			t.Fatal("SALLYPORT_MSAL_DIR names no folder with MSAL for Python and Go")
+			t.Fatal("SALLYPORT_MSAL_DIR names no folder with MSAL for Python, Go, Java and .NET")
 		}
-		lab.Skip(t, "needs MSAL for Python and Go; deploy/testbed/run has them")
+		lab.Skip(t, "needs MSAL for Python, Go, Java and .NET; deploy/testbed/run has them")
 	}
 	script, err := filepath.Abs("msal/python/signin.py")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return map[string][]string{"Python": {filepath.Join(dir, "python", "bin", "python"), script}, "Go": {filepath.Join(dir, "msal-go")}}
+	classes := filepath.Join(dir, "java") + ":" + filepath.Join(dir, "java", "lib", "*")
+	return map[string][]string{
+		"Python": {filepath.Join(dir, "python", "bin", "python"), script},
+		"Go":     {filepath.Join(dir, "msal-go")},
+		"Java":   {"java", "-XX:TieredStopAtLevel=1", "-cp", classes, "SignIn"},
+		".NET":   {"mono", filepath.Join(dir, "dotnet", "SignIn.exe")},
+	}
 }
 
 // whole is the demo as a process: gateway, directory and cloud of its own.
 type whole struct {
 	cloud, dir string
 	passwords  map[string]string
+	home       string // of the clients
+}
+
+// trust makes Mono, which asks no program for its authorities, trust the demo's.
+func (w *whole) trust(t *testing.T) {
+	t.Helper()
+	w.home = t.TempDir()
+	cmd := exec.CommandContext(t.Context(), "cert-sync", "--user", "--quiet", filepath.Join(w.dir, "ca.pem"))
+	cmd.Env = append(os.Environ(), "HOME="+w.home)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("cert-sync: %v\n%s", err, out)
+	}
 }
 
 // startWhole starts the demo and reads from its table what a person would read.
@@ -99,6 +117,7 @@ func (w *whole) signIn(t *testing.T, client []string, user, password string) msa
 	}
 	cmd := exec.CommandContext(t.Context(), client[0], client[1:]...)
 	cmd.Stdin = bytes.NewReader(job)
+	cmd.Env = append(os.Environ(), "HOME="+w.home)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -130,8 +149,12 @@ func (w *whole) refused(t *testing.T, upn string) (n int) {
 func TestMSAL(t *testing.T) {
 	clients := msalClients(t)
 	w := startWhole(t)
+	w.trust(t)
 	const refusal = "ID3242: The security token could not be authenticated or authorized. [ref "
-	victims := map[string]string{"Python": "bob@contoso.test", "Go": "erin@contoso.test"}
+	versions := map[string]string{ // of those that tell
+		"Python": match(t, "msal/python/requirements.txt", `(?m)^msal==(\S+)$`), ".NET": match(t, "msal/dotnet/requirements.txt", `MSAL for \.NET (\S+)`),
+	}
+	victims := map[string]string{"Python": "bob@contoso.test", "Go": "erin@contoso.test", "Java": "soon@contoso.test", ".NET": "nguyễn.hằng@contoso.test"}
 	for name, client := range clients {
 		t.Run(name, func(t *testing.T) {
 			for _, user := range []string{"alice@contoso.test", "olivia@contoso.test", "jörg.müller@contoso.test", "j.o'mueller@contoso.test"} {
@@ -139,8 +162,8 @@ func TestMSAL(t *testing.T) {
 				if got.User != user {
 					t.Errorf("%s: %+v", user, got)
 				}
-				if got.Version != "" {
-					t.Logf("version %s", got.Version)
+				if want := versions[name]; got.Version != want {
+					t.Errorf("version %q, and what is installed says %q", got.Version, want)
 				}
 			}
 			victim := victims[name]
@@ -159,10 +182,13 @@ func TestMSAL(t *testing.T) {
 			}
 		})
 	}
-	t.Run("Python does not escape the user name", func(t *testing.T) {
-		hostile := "alice@contoso.test</wsse:Username><wsse:Username>bob@contoso.test"
-		if got := w.signIn(t, clients["Python"], hostile, w.passwords["alice@contoso.test"]); got.User != "" {
-			t.Errorf("signed in as %s", got.User)
-		}
-	})
+	// MSAL for Python does not escape the user name.
+	for name, client := range clients {
+		t.Run(name+", markup as a user name", func(t *testing.T) {
+			hostile := "alice@contoso.test</wsse:Username><wsse:Username>bob@contoso.test"
+			if got := w.signIn(t, client, hostile, w.passwords["alice@contoso.test"]); got.User != "" {
+				t.Errorf("signed in as %s", got.User)
+			}
+		})
+	}
 }

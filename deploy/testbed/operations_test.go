@@ -142,43 +142,6 @@ func TestHeadersThroughTheProxy(t *testing.T) {
 	}
 }
 
-// TestRollingRestartFailsNoSignIn restarts one instance after the other while
-// people sign in.
-func TestRollingRestartFailsNoSignIn(t *testing.T) {
-	l := lab.Require(t)
-	g := startGateway(t, l, 2)
-	u := l.BySAM(t, "bob")
-	restarted := make(chan struct{})
-	go func() {
-		defer close(restarted)
-		for _, in := range g.instances {
-			in.stop(t)
-			in.launch(g)
-			if !in.readyWithin(60 * time.Second) {
-				return // the loop below reports what follows from it
-			}
-		}
-	}()
-	good, lost := 0, []string{}
-	for done := false; !done; {
-		select {
-		case <-restarted:
-			done = true
-		default:
-		}
-		p := newPerson(t, l)
-		pg := p.signInAt(partyQuery, u.UPN, u.Password)
-		if pg.hasToken() {
-			good++
-		} else {
-			lost = append(lost, pg.url.String()+": "+http.StatusText(pg.status)+"\n"+pg.body)
-		}
-	}
-	if good < 10 || len(lost) > 0 {
-		t.Errorf("%d sign-ins worked, %d were lost: %v", good, len(lost), lost)
-	}
-}
-
 func TestBadRequestsThroughTheProxy(t *testing.T) {
 	l := lab.Require(t)
 	g := startGateway(t, l, 1)

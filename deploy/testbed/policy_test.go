@@ -3,6 +3,7 @@ package testbed_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -167,33 +168,67 @@ const goFloor = "v1.26.6"
 // at or above the version that fixed its known failures; an empty floor means
 // that the module is not to be used at all.
 func TestV01_DependencyFloor(t *testing.T) {
-	type mod struct {
-		Path, Version string
-		Replace       *struct{ Path, Version string }
+	all := goList[required](t, "-m", "-json", "all")
+	faults, seen := belowFloor(t, all, runtime.Version())
+	for _, fault := range faults {
+		t.Error(fault)
 	}
-	seen := 0
-	for _, m := range goList[mod](t, "-m", "-json", "all") {
+	if seen < 6 {
+		t.Errorf("only %d modules of the floor table were seen; the test proves nothing", seen)
+	}
+}
+
+func TestV01_WhatIsBelowTheFloorIsFound(t *testing.T) {
+	first := required{Path: "github.com/redis/go-redis/v9", Version: floor["github.com/redis/go-redis/v9"]}
+	if faults, seen := belowFloor(t, []required{first, {Path: "example.org/unknown", Version: "v0.0.1"}}, "go1.99.0"); len(faults) > 0 || seen != 1 {
+		t.Errorf("%v, %d seen", faults, seen)
+	}
+	old, forbidden, replaced := first, first, first
+	old.Version = "v9.7.2"
+	forbidden.Path = "github.com/gorilla/csrf"
+	replaced.Replace = &struct{ Path, Version string }{"../mine", ""}
+	for what, m := range map[string]required{"old": old, "forbidden": forbidden, "replaced": replaced} {
+		if faults, _ := belowFloor(t, []required{m}, "go1.99.0"); len(faults) != 1 || !strings.Contains(faults[0], m.Path) {
+			t.Errorf("%s: %v", what, faults)
+		}
+	}
+	for _, release := range []string{"go1.26.5", "go1.26.5-X:nocoverageredesign", "go1.25.12"} {
+		if faults, _ := belowFloor(t, nil, release); len(faults) != 1 {
+			t.Errorf("%s: %v", release, faults)
+		}
+	}
+}
+
+// required is what these tests read of go list -m.
+type required struct {
+	Path, Version string
+	Replace       *struct{ Path, Version string }
+}
+
+// belowFloor returns what is wrong with the modules and the release of Go, and how
+// many of the modules the table knows.
+func belowFloor(t *testing.T, all []required, release string) (faults []string, seen int) {
+	t.Helper()
+	for _, m := range all {
 		if m.Replace != nil {
-			t.Errorf("%s is replaced by %s %s", m.Path, m.Replace.Path, m.Replace.Version)
+			faults = append(faults, fmt.Sprintf("%s is replaced by %s %s", m.Path, m.Replace.Path, m.Replace.Version))
 		}
 		least, known := floor[m.Path]
 		switch {
 		case !known:
 			continue
 		case least == "":
-			t.Errorf("%s must not be used", m.Path)
+			faults = append(faults, m.Path+" must not be used")
 		case older(t, m.Version, least):
-			t.Errorf("%s %s is below the floor %s", m.Path, m.Version, least)
+			faults = append(faults, fmt.Sprintf("%s %s is below the floor %s", m.Path, m.Version, least))
 		}
 		seen++
 	}
-	if seen < 6 {
-		t.Errorf("only %d modules of the floor table were seen; the test proves nothing", seen)
-	}
-	version, _, _ := strings.Cut(strings.TrimPrefix(runtime.Version(), "go"), "-")
+	version, _, _ := strings.Cut(strings.TrimPrefix(release, "go"), "-")
 	if older(t, "v"+version, goFloor) {
-		t.Errorf("Go %s is below the floor %s", version, goFloor)
+		faults = append(faults, fmt.Sprintf("Go %s is below the floor %s", version, goFloor))
 	}
+	return faults, seen
 }
 
 func TestV01_OlderComparesByNumber(t *testing.T) {
@@ -238,30 +273,62 @@ func older(t *testing.T, a, b string) bool {
 // TestV02_OfCrewjamOnlyTypes holds that none of that library's behaviour as an
 // identity provider is used: it does not verify requests and pre-dates tokens.
 func TestV02_OfCrewjamOnlyTypes(t *testing.T) {
-	behaviour := []string{
-		"IdentityProvider", "IdpAuthnRequest", "DefaultAssertionMaker", "NewIdpAuthnRequest",
-		"ServiceProvider", "ServeSSO", "ServeIDPInitiated", "ServeMetadata",
-	}
 	for _, file := range shippedFiles(t) {
-		tree, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
-		if err != nil {
-			t.Fatal(err)
+		for _, name := range behaviour(t, file, nil) {
+			t.Errorf("%s uses %s: of this library only its data types are used", file, name)
 		}
-		name := importedAs(tree, "github.com/crewjam/saml")
-		if name == "" {
-			continue
-		}
-		ast.Inspect(tree, func(n ast.Node) bool {
-			sel, ok := n.(*ast.SelectorExpr)
-			if !ok {
-				return true
-			}
-			if x, ok := sel.X.(*ast.Ident); ok && x.Name == name && slices.Contains(behaviour, sel.Sel.Name) {
-				t.Errorf("%s uses %s.%s: of this library only its data types are used", file, name, sel.Sel.Name)
-			}
-			return true
-		})
 	}
+}
+
+func TestV02_UseOfBehaviourIsFound(t *testing.T) {
+	for source, want := range map[string][]string{
+		`import "github.com/crewjam/saml"; var x saml.IdentityProvider`:        {"IdentityProvider"},
+		`import lib "github.com/crewjam/saml"; var x = lib.NewIdpAuthnRequest`: {"NewIdpAuthnRequest"},
+		`import . "github.com/crewjam/saml"`:                                   {"."},
+		`import "github.com/crewjam/saml/samlsp"`:                              {"github.com/crewjam/saml/samlsp"},
+		`import "github.com/crewjam/saml"; var x saml.EntityDescriptor`:        nil,
+		`import saml "sallyport/federation/saml"; var x saml.ServiceProvider`:  nil,
+	} {
+		if got := behaviour(t, "x.go", "package x; "+source); !slices.Equal(got, want) {
+			t.Errorf("%s: %v", source, got)
+		}
+	}
+}
+
+// behaviour returns what a file uses of crewjam/saml that is more than a data type.
+func behaviour(t *testing.T, file string, source any) (used []string) {
+	t.Helper()
+	const library = "github.com/crewjam/saml"
+	tree, err := parser.ParseFile(token.NewFileSet(), file, source, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, imp := range tree.Imports {
+		if path := strings.Trim(imp.Path.Value, `"`); strings.HasPrefix(path, library+"/") {
+			used = append(used, path)
+		}
+	}
+	name := importedAs(tree, library)
+	switch name {
+	case "":
+		return used
+	case ".":
+		return append(used, ".")
+	}
+	ast.Inspect(tree, func(n ast.Node) bool {
+		sel, ok := n.(*ast.SelectorExpr)
+		if !ok {
+			return true
+		}
+		if x, ok := sel.X.(*ast.Ident); ok && x.Name == name && slices.Contains([]string{
+			"IdentityProvider", "IdpAuthnRequest", "DefaultAssertionMaker", "NewIdpAuthnRequest",
+			"ServiceProvider", "ServeSSO", "ServeIDPInitiated", "ServeMetadata",
+		}, sel.Sel.Name) {
+			used = append(used, sel.Sel.Name)
+		}
+		return true
+	})
+	return used
 }
 
 // shippedFiles are the Go files that are no tests.

@@ -41,6 +41,7 @@ var providers = []provider{
 		name: "mellon", services: []string{"mellon"}, metadata: "/mellon/metadata", entityID: "https://mellon.contoso.test/mellon/metadata",
 		key: "mellon/sp.key",
 		hand: `
+    frame_origins: ["https://app.contoso.test", "https://app.fabrikam.test"]
     saml:
       acs: [{url: "https://mellon.contoso.test/mellon/postResponse"}]
       signed_requests: true

@@ -1,18 +1,14 @@
 package testbed_test
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"encoding/pem"
 	"html"
 	"net/http"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -216,18 +212,15 @@ func TestForeignRelyingPartyWithClaimRules(t *testing.T) {
 func TestChromiumSeesTheWholeTrip(t *testing.T) {
 	l := lab.Require(t)
 	startGateway(t, l, 2)
-	host := func(addr string) string { h, _, _ := strings.Cut(addr, ":"); return h }
 	users := map[string]lab.User{}
 	for _, u := range l.Users {
 		if _, taken := users[u.State]; !taken {
 			users[u.State] = u
 		}
 	}
-	job, err := json.Marshal(map[string]any{
-		"home":        l.BrowserHome,
-		"screenshots": filepath.Join(l.Artifacts, "screenshots"),
-		"hosts":       map[string]string{"sts.contoso.test": host(l.ProxyAddr), "party.contoso.test": host(l.PartyAddr)},
-		"users":       users,
+	chromium(t, l, "browser.mjs", 20, map[string]any{
+		"hosts": map[string]string{"sts.contoso.test": host(l.ProxyAddr), "party.contoso.test": host(l.PartyAddr)},
+		"users": users,
 		"states": map[string]string{
 			"locked":           "The user name or password is not right.",
 			"disabled":         "Your account is turned off",
@@ -241,32 +234,6 @@ func TestChromiumSeesTheWholeTrip(t *testing.T) {
 			"en-GB": "Sign in", "nl-NL": "Aanmelden", "de-DE": "Anmelden", "fr-FR": "Se connecter", "es-ES": "Iniciar sesión",
 		},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "node", filepath.Join(l.NodeDir, "browser.mjs"))
-	// Chromium's many processes end with the script, and the script with us.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = 10 * time.Second
-	cmd.Stdin = bytes.NewReader(job)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	n := 0
-	for line := range strings.Lines(string(out)) {
-		line = strings.TrimSpace(line)
-		if name, ok := strings.CutPrefix(line, "ok "); ok {
-			n++
-			t.Log(name)
-		} else if line != "" {
-			t.Error(line)
-		}
-	}
-	if err != nil || n < 20 {
-		t.Errorf("the browser passed %d checks and ended with %v", n, err)
-	}
 }
 
 func TestSessionsSurviveOneInstanceAndRedisComesBack(t *testing.T) {
@@ -370,71 +337,4 @@ func TestNoControllerIsAnOutageAndNotAWrongPassword(t *testing.T) {
 	})
 	g.instances[0].waitReady(t)
 	newPerson(t, l).signInAt(partyQuery, u.UPN, u.Password).token(t)
-}
-
-func TestCheckCommandAgainstTheLab(t *testing.T) {
-	l := lab.Require(t)
-	g := startGateway(t, l, 1)
-	in := g.instances[0]
-	in.stop(t) // check probes the listener's address too
-	run := func() (string, int) {
-		out, err := exec.Command(g.binary, "check", "--config", in.config).CombinedOutput()
-		if err != nil && exitStatus(err) < 0 {
-			t.Fatal(err)
-		}
-		return string(out), exitStatus(err)
-	}
-	out, status := run()
-	if status != 0 || !strings.Contains(out, "dc1.corp.contoso.test") || !strings.Contains(out, "dc2.corp.contoso.test") {
-		t.Errorf("check of a good lab: status %d\n%s", status, out)
-	}
-	keep(t, l, "check-good.txt", out)
-	t.Run("dc2 away", func(t *testing.T) {
-		l.Control(t, "stop", "dc2")
-		l.Control(t, "stop", "redis")
-		out, status := run()
-		if status != 1 || !strings.Contains(out, "dc2.corp.contoso.test") || !strings.Contains(strings.ToLower(out), "redis") {
-			t.Errorf("status %d\n%s", status, out)
-		}
-		keep(t, l, "check-bad.txt", out)
-	})
-}
-
-func TestSigninCommandAgainstTheLab(t *testing.T) {
-	l := lab.Require(t)
-	g := startGateway(t, l, 1)
-	for _, tc := range []struct {
-		user     lab.User
-		password string
-		status   int
-	}{
-		{l.User(t, "normal"), l.User(t, "normal").Password, 0},
-		{l.User(t, "special"), l.User(t, "special").Password, 0},
-		{l.User(t, "normal"), "Aa1.not-the-password", 1},
-		{l.User(t, "disabled"), l.User(t, "disabled").Password, 1},
-	} {
-		cmd := exec.Command(g.binary, "signin", "--config", g.instances[0].config, tc.user.UPN)
-		cmd.Stdin = strings.NewReader(tc.password + "\n")
-		out, err := cmd.CombinedOutput()
-		if got := exitStatus(err); got != tc.status {
-			t.Errorf("signin %s: status %d, want %d\n%s", tc.user.UPN, got, tc.status, out)
-		}
-		if tc.status == 0 && !strings.Contains(string(out), tc.user.ImmutableID) {
-			t.Errorf("signin %s does not show the ImmutableID\n%s", tc.user.UPN, out)
-		}
-		if strings.Contains(string(out), tc.password) {
-			t.Errorf("signin %s prints the password", tc.user.UPN)
-		}
-	}
-}
-
-// exitStatus is a finished command's status, 0 for nil, -1 when it did not run.
-func exitStatus(err error) int {
-	if err == nil {
-		return 0
-	}
-	if exit, ok := err.(*exec.ExitError); ok {
-		return exit.ExitCode()
-	}
-	return -1
 }

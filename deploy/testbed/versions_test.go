@@ -23,6 +23,8 @@ func TestInteroperabilityTableIsCurrent(t *testing.T) {
 		"pysaml2 as SP":          debian(t, "python3-pysaml2"),
 		"passport-wsfed-saml2":   npm(t, l, "passport-wsfed-saml2"),
 		"MSAL for Python":        match(t, "msal/python/requirements.txt", `(?m)^msal==(\S+)$`),
+		"MSAL for Java":          match(t, "msal/java/pom.xml", `<artifactId>msal4j</artifactId>\s*<version>([^<]+)<`),
+		"MSAL for .NET":          match(t, "msal/dotnet/requirements.txt", `MSAL for \.NET (\S+)`),
 		"MSAL for Go":            match(t, "msal/go/go.mod", `microsoft-authentication-library-for-go v(\S+)`),
 		"xmlsec1":                debian(t, "xmlsec1"),
 	}

@@ -117,15 +117,33 @@ func Vectors(t testing.TB) string {
 	t.Helper()
 	dir := os.Getenv("SALLYPORT_VECTORS")
 	if dir == "" {
-		if Wanted() {
-			t.Fatal("SALLYPORT_VECTORS names no folder of test vectors")
-		}
-		Skip(t, "needs the test vectors; SALLYPORT_VECTORS names their folder")
+		Without(t, "needs the test vectors; SALLYPORT_VECTORS names their folder")
 	}
 	if _, err := os.Stat(dir); err != nil {
 		t.Fatalf("SALLYPORT_VECTORS: %v", err)
 	}
 	return dir
+}
+
+// Program returns the path of a program that judges from outside; packages are those
+// of Debian that bring it. See [Without].
+func Program(t testing.TB, name, packages string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		Without(t, fmt.Sprintf("%s is not on PATH (apt-get install -y %s)", name, packages))
+	}
+	return path
+}
+
+// Without ends a test for which a piece of the lab is missing: it fails where the lab
+// is wanted, and is skipped elsewhere.
+func Without(t testing.TB, why string) {
+	t.Helper()
+	if Wanted() {
+		t.Fatal(why)
+	}
+	Skip(t, why)
 }
 
 // Skip skips the test and says so on the terminal too: go test shows the
@@ -259,8 +277,9 @@ func (l *Lab) Secret(t testing.TB, file string) string {
 
 // Control starts, stops, pauses (SIGSTOP) or resumes one server of the lab:
 // dc1, dc2, redis, nginx, party, or one of the SAML 2.0 parties, which do not run
-// until a test starts them: mellon, shibd, shibboleth, simplesamlphp, pysaml2. It
-// returns when the server is ready, or gone. What the test did is undone when the test ends.
+// until a test starts them: mellon, shibd, shibboleth, simplesamlphp, pysaml2, or
+// refresher in the place of pysaml2. It returns when the server is ready, or gone. What
+// the test did is undone when the test ends.
 func (l *Lab) Control(t testing.TB, action, service string) {
 	t.Helper()
 	undo := map[string]string{"start": "stop", "stop": "start", "pause": "resume"}[action]

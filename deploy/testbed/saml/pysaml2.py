@@ -1,13 +1,15 @@
 """A service provider made with pysaml2, over HTTPS on a loopback address.
 
-Reads its settings from the environment (ADDRESS, DIR, PKI, IDP) and serves
+Reads its settings from the environment (ADDRESS, DIR, PKI, and IDP for a file of
+metadata, or REFRESH for how many seconds lie between two readings of it from where
+it is published; none happens while there is a file DIR/run/slow) and serves
 
     /secret/            who is signed in, or a redirect to the identity provider
     /secret/?passive    the same without any question to the person
-    /session            whether there is a session
     /logout             single logout, begun here
     /acs, /slo          where the identity provider's messages arrive
     /metadata           what an identity provider is told
+    /holds              the certificates of the identity provider, base64, a line each
 """
 
 import http.cookies
@@ -15,9 +17,11 @@ import http.server
 import json
 import os
 import secrets
+import select
 import socket
 import ssl
 import sys
+import threading
 import traceback
 import urllib.parse
 
@@ -25,10 +29,10 @@ from saml2 import BINDING_HTTP_POST, BINDING_HTTP_REDIRECT
 from saml2.client import Saml2Client
 from saml2.config import SPConfig
 from saml2.metadata import create_metadata_string
-from saml2.response import StatusError
 
 BASE = "https://pysaml2.contoso.test"
 STS = "http://sts.contoso.test/adfs/services/trust"
+PUBLISHED = "https://sts.contoso.test/FederationMetadata/2007-06/FederationMetadata.xml"
 DIR = os.environ["DIR"]
 KEY, CERT = DIR + "/sp.key", DIR + "/sp.pem"
 
@@ -39,7 +43,7 @@ SETTINGS = {
     "cert_file": CERT,
     "encryption_keypairs": [{"key_file": KEY, "cert_file": CERT}],
     "allow_unknown_attributes": True,
-    "metadata": {"local": [os.environ["IDP"]]},
+    "metadata": {"local": [os.environ["IDP"]]} if "IDP" in os.environ else {"remote": [{"url": PUBLISHED}]},
     "service": {"sp": {
         "endpoints": {
             "assertion_consumer_service": [(BASE + "/acs", BINDING_HTTP_POST)],
@@ -64,6 +68,23 @@ class Party:
         self.metadata = create_metadata_string(None, conf, sign=False)
         self.outstanding = {}  # requests without an answer
         self.sessions = {}  # cookie: what the assertion said
+
+    def refresh(self):
+        """Reads the identity provider's metadata anew; what was there before stays when that fails."""
+        conf = SPConfig()
+        conf.load(SETTINGS)
+        client = Saml2Client(conf)
+        client.users = self.client.users
+        self.client = client
+
+    def keep_fresh(self, seconds):
+        while True:
+            select.select([], [], [], seconds)  # sleep() fails under a clock that is put forward
+            try:
+                if not os.path.exists(DIR + "/run/slow"):
+                    self.refresh()
+            except Exception:
+                traceback.print_exc()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -105,13 +126,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         url = urllib.parse.urlsplit(self.path)
         query = dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True))
         try:
-            name = {"/secret/": self.secret, "/session": self.session, "/logout": self.logout, "/acs": self.acs,
-                    "/slo": self.slo, "/metadata": self.publish}.get(url.path)
+            name = {"/secret/": self.secret, "/logout": self.logout, "/acs": self.acs,
+                    "/slo": self.slo, "/metadata": self.publish, "/holds": self.holds}.get(url.path)
             if name is None:
                 return self.answer(404 if url.path != "/" else 200, "Signed out here" if url.path == "/" else "nothing here")
             name(query, form)
-        except StatusError as e:
-            self.answer(403, "%s: %s" % (type(e).__name__, e))
         except Exception as e:  # the page says what the library says
             traceback.print_exc()
             self.answer(403, "%s: %s" % (type(e).__name__, e))
@@ -119,8 +138,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def publish(self, query, form):
         self.answer(200, self.party.metadata, "application/samlmetadata+xml")
 
-    def session(self, query, form):
-        self.answer(200, "session" if self.cookie() in self.party.sessions else "no session")
+    def holds(self, query, form):
+        certs = self.party.client.metadata.certs(STS, "idpsso", "signing")
+        self.answer(200, "\n".join("".join(c.split()) for c in certs))
 
     def secret(self, query, form):
         known = self.party.sessions.get(self.cookie())
@@ -191,6 +211,8 @@ class Server(http.server.ThreadingHTTPServer):
 
 def main():
     Handler.party = Party()
+    if "REFRESH" in os.environ:
+        threading.Thread(target=Handler.party.keep_fresh, args=(float(os.environ["REFRESH"]),), daemon=True).start()
     server = Server((os.environ["ADDRESS"], 443), Handler)
     server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.context.load_cert_chain(os.environ["PKI"] + "/pysaml2.pem", os.environ["PKI"] + "/pysaml2.key")

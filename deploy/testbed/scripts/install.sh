@@ -31,14 +31,21 @@ packages() {
 /usr/lib/apache2/modules/libphp8.2.so libapache2-mod-php8.2
 /usr/lib/php/20220829/dom.so php8.2-xml
 /usr/lib/python3/dist-packages/saml2/__init__.py python3-pysaml2
+/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1 libfaketime
 /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf fonts-dejavu-core
+/usr/lib/softhsm/libsofthsm2.so softhsm2
 /usr/bin/gcc gcc
 /usr/include/stdio.h libc6-dev
 /usr/bin/git git
+/usr/bin/mcs mono-mcs
+/usr/bin/cert-sync ca-certificates-mono
+/usr/lib/mono/4.5/Facades/netstandard.dll mono-devel
 LIST
   python3 -c 'import ensurepip' 2>/dev/null || echo "/usr/share/doc/python3-venv/copyright python3-venv"
   command -v node >/dev/null || echo "/usr/bin/node nodejs"
   command -v npm >/dev/null || echo "/usr/bin/npm npm"
+  command -v javac >/dev/null || echo "/usr/bin/javac default-jdk-headless"
+  command -v mvn >/dev/null || echo "/usr/bin/mvn maven"
 }
 
 missing_packages() {

@@ -1,7 +1,8 @@
-# The lab's certification authority, and one that nobody trusts.
+# The lab's certification authority, and one that nobody trusts. Certificates last
+# longer than any test puts its clock forward.
 
 make_ca() { # make_ca NAME SUBJECT
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 \
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 120 \
     -subj "/CN=$2" -addext "basicConstraints=critical,CA:TRUE" \
     -addext "keyUsage=critical,keyCertSign,cRLSign" \
     -keyout "$work/pki/$1.key" -out "$work/pki/$1.pem" 2>/dev/null
@@ -15,7 +16,7 @@ make_cert() { # make_cert NAME KEYSPEC SAN...
   [ "$spec" = rsa ] && newkey=(rsa:2048)
   openssl req -new -newkey "${newkey[@]}" -nodes -subj "/CN=$name" \
     -keyout "$work/pki/$name.key" -out "$work/pki/$name.csr" 2>/dev/null
-  openssl x509 -req -days 29 -in "$work/pki/$name.csr" \
+  openssl x509 -req -days 119 -in "$work/pki/$name.csr" \
     -CA "$work/pki/ca.pem" -CAkey "$work/pki/ca.key" -CAcreateserial \
     -extfile <(printf 'subjectAltName=%s\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n' "${san#,}") \
     -out "$work/pki/$name.pem" 2>/dev/null

@@ -77,7 +77,7 @@ provision_dc1() {
     { tail -20 "$work/provision.log" >&2; die "provisioning dc1 went wrong"; }
   smb_conf dc1 "$dc1_addr"
   samba-tool domain passwordsettings set --configfile="$work/dc1/etc/smb.conf" \
-    --account-lockout-threshold=10 --account-lockout-duration=30 \
+    --account-lockout-threshold=10 --account-lockout-duration=1440 \
     --reset-account-lockout-after=30 --max-pwd-age=42 --min-pwd-age=0 \
     >>"$work/provision.log" 2>&1 </dev/null
   /usr/bin/python3 "$here/samba/users.py" "$work/dc1/etc/smb.conf" "$lab" \

@@ -78,3 +78,18 @@ start_pysaml2() {
   ADDRESS=$(saml_addr pysaml2) DIR=$saml/pysaml2 PKI=$work/pki IDP=$saml/idp.xml REQUESTS_CA_BUNDLE=$work/pki/ca.pem \
     launch pysaml2 "${house_command[@]}" /usr/bin/python3 "$here/saml/pysaml2.py"
 }
+
+# start_refresher runs pysaml2's service provider once more, in its place, as one that
+# reads our metadata by itself over and over, from HAProxy. Its clock is as far ahead
+# as $saml/pysaml2/run/ahead says, so that it follows a test that injects its own.
+start_refresher() {
+  local dir=$work/behind-haproxy ahead=$saml/pysaml2/run/ahead
+  mkdir -p "$dir"
+  cp "$work/resolv.conf" "$dir/"
+  printf '127.0.0.1 localhost\n%s sts.contoso.test\n' "$haproxy_addr" >"$dir/hosts"
+  [ -e "$ahead" ] || echo +0 >"$ahead"
+  ADDRESS=$(saml_addr pysaml2) DIR=$saml/pysaml2 PKI=$work/pki REQUESTS_CA_BUNDLE=$work/pki/ca.pem REFRESH=1 \
+    LD_PRELOAD=/usr/lib/$(uname -m)-linux-gnu/faketime/libfaketimeMT.so.1 FAKETIME_TIMESTAMP_FILE=$ahead \
+    FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1 \
+    launch refresher "${house_command[@]:0:$((${#house_command[@]} - 1))}" "$dir" /usr/bin/python3 "$here/saml/pysaml2.py"
+}

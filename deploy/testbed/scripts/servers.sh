@@ -39,9 +39,12 @@ maxmemory-policy noeviction
 CONF
 }
 
-# make_nginx writes the proxy in front: one public name, two instances behind
-# it, one request tried at the next instance only when nothing was sent.
+# make_nginx gives the configuration that is shipped the lab's names, and a frame.
 make_nginx() {
+  sed -e "s|10\.0\.0\.11:443|$gateway1_addr:8443|; s|10\.0\.0\.12:443|$gateway2_addr:8443|" \
+    -e "s|listen 443 ssl|listen $proxy_addr:443 ssl|" \
+    -e "s|/etc/nginx/sts\.contoso\.test|$work/pki/sts|; s|/etc/nginx/ca|$work/pki/ca|" \
+    -e "s|/var/log/nginx|$work|" "$here/../nginx/sallyport.conf" >"$work/sallyport.conf"
   cat >"$work/nginx.conf" <<CONF
 daemon off;
 master_process on;
@@ -50,48 +53,15 @@ pid $work/nginx.master;
 error_log stderr warn;
 events { worker_connections 512; }
 http {
-  access_log off;
   client_body_temp_path $work/nginx-body;
   proxy_temp_path $work/nginx-proxy;
   fastcgi_temp_path $work/nginx-fastcgi;
   uwsgi_temp_path $work/nginx-uwsgi;
   scgi_temp_path $work/nginx-scgi;
-  server_tokens off;
-  upstream gateway {
-    server $gateway1_addr:8443 max_fails=0;
-    server $gateway2_addr:8443 max_fails=0;
-    keepalive 16;
-  }
-  server {
-    listen $proxy_addr:443 ssl;
-    server_name sts.contoso.test;
-    ssl_certificate $work/pki/sts.pem;
-    ssl_certificate_key $work/pki/sts.key;
-    ssl_protocols TLSv1.2 TLSv1.3;
-    # A Kerberos ticket with many groups makes one header of 88 KB.
-    large_client_header_buffers 4 128k;
-    client_max_body_size 256k;
-    location / {
-      proxy_pass https://gateway;
-      # A source address of its own, so that the gateway can tell its proxy from
-      # anybody else on this machine.
-      proxy_bind $proxy_addr;
-      proxy_ssl_name sts.contoso.test;
-      proxy_ssl_server_name on;
-      proxy_ssl_verify on;
-      proxy_ssl_trusted_certificate $work/pki/ca.pem;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
-      proxy_set_header Host \$host;
-      proxy_set_header X-Forwarded-For \$remote_addr;
-      proxy_set_header X-Forwarded-Proto \$scheme;
-      proxy_set_header X-Forwarded-Host \$host;
-      proxy_buffer_size 32k;
-      proxy_buffers 8 32k;
-      proxy_connect_timeout 2s;
-      proxy_next_upstream error timeout;
-    }
-  }
+  # A source address of its own, so that the gateway can tell its proxy from anybody
+  # else on this machine.
+  proxy_bind $proxy_addr;
+  include $work/sallyport.conf;
 }
 CONF
 }

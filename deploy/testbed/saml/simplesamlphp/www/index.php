@@ -5,11 +5,6 @@ $sp = new SimpleSAML\Auth\Simple('default-sp');
 if (isset($_GET['logout'])) {
     $sp->logout('https://simplesamlphp.contoso.test/');
 }
-if (isset($_GET['session'])) {
-    header('Content-Type: text/plain');
-    echo $sp->isAuthenticated() ? 'session' : 'no session';
-    exit;
-}
 $sp->requireAuth(['isPassive' => isset($_GET['passive'])]);
 $nameID = $sp->getAuthData('saml:sp:NameID');
 header('Content-Type: application/json');

@@ -10,12 +10,18 @@ import (
 	"sallyport/deploy/testbed/lab"
 )
 
-// behindHAProxy is the lab as seen by people whose name server leads to HAProxy.
-func behindHAProxy(t *testing.T) *lab.Lab {
+// behindEach runs a test behind each balancer, with the configuration that is
+// shipped: the lab is as seen by people whose name server leads there.
+func behindEach(t *testing.T, test func(*testing.T, *lab.Lab)) {
 	t.Helper()
-	l := *lab.Require(t)
-	l.ProxyAddr = l.HAProxyAddr
-	return &l
+	l := lab.Require(t)
+	for name, addr := range map[string]string{"HAProxy": l.HAProxyAddr, "nginx": l.ProxyAddr} {
+		t.Run(name, func(t *testing.T) {
+			behind := *l
+			behind.ProxyAddr = addr
+			test(t, &behind)
+		})
+	}
 }
 
 // served is how many sign-in requests the instance has answered.
@@ -33,20 +39,21 @@ func (in *instance) busyWithin(limit time.Duration, before int) bool {
 	return false
 }
 
-// useBoth waits until HAProxy gives requests to both instances.
+// useBoth waits until the balancer gives requests to both instances.
 func (g *gateway) useBoth(t *testing.T, l *lab.Lab) {
 	t.Helper()
 	p := newPerson(t, l)
-	eventually(t, 20*time.Second, "HAProxy uses both instances", func() bool {
+	eventually(t, 20*time.Second, "the balancer uses both instances", func() bool {
 		p.open("https://sts.contoso.test/adfs/ls/?" + partyQuery.Encode())
 		return g.instances[0].served() > 0 && g.instances[1].served() > 0
 	})
 }
 
-// TestH13_RestartsBehindHAProxyFailNoSignIn ends and starts the instances in turn
-// while people sign in, and come back without a password.
-func TestH13_RestartsBehindHAProxyFailNoSignIn(t *testing.T) {
-	l := behindHAProxy(t)
+// TestH13_RestartsFailNoSignIn ends and starts the instances in turn while people
+// sign in, and come back without a password.
+func TestH13_RestartsFailNoSignIn(t *testing.T) { behindEach(t, restartsFailNoSignIn) }
+
+func restartsFailNoSignIn(t *testing.T, l *lab.Lab) {
 	g := startGateway(t, l, 2)
 	g.useBoth(t, l)
 	u := l.BySAM(t, "bob")
@@ -64,6 +71,7 @@ func TestH13_RestartsBehindHAProxyFailNoSignIn(t *testing.T) {
 			}
 		}
 	}()
+	defer func() { <-restarted }() // no instance starts after the last one was stopped
 	good, lost := 0, []string{}
 	note := func(what string, pg *page) {
 		if pg.hasToken() {
@@ -91,7 +99,10 @@ func TestH13_RestartsBehindHAProxyFailNoSignIn(t *testing.T) {
 
 // TestSessionSurvivesTheDeathOfItsInstance kills the instance that began it.
 func TestSessionSurvivesTheDeathOfItsInstance(t *testing.T) {
-	l := behindHAProxy(t)
+	behindEach(t, sessionSurvivesTheDeathOfItsInstance)
+}
+
+func sessionSurvivesTheDeathOfItsInstance(t *testing.T, l *lab.Lab) {
 	g := startGateway(t, l, 2)
 	g.useBoth(t, l)
 	u := l.BySAM(t, "alice")
@@ -110,7 +121,7 @@ func TestSessionSurvivesTheDeathOfItsInstance(t *testing.T) {
 			t.Fatal(err)
 		}
 		in.waitReady(t)
-		eventually(t, 20*time.Second, "HAProxy uses the new instance", func() bool {
+		eventually(t, 20*time.Second, "the balancer uses the new instance", func() bool {
 			newPerson(t, l).open("https://sts.contoso.test/adfs/ls/?" + partyQuery.Encode())
 			return in.served() > before
 		})
@@ -120,11 +131,14 @@ func TestSessionSurvivesTheDeathOfItsInstance(t *testing.T) {
 	}
 }
 
-func TestHAProxyTellsWhoTheClientIsAndPassesLongTickets(t *testing.T) {
-	l := behindHAProxy(t)
+func TestBalancerTellsWhoTheClientIsAndPassesLongTickets(t *testing.T) {
+	behindEach(t, tellsWhoTheClientIs)
+}
+
+func tellsWhoTheClientIs(t *testing.T, l *lab.Lab) {
 	g := startGateway(t, l, 1)
 	p := newPerson(t, l)
-	eventually(t, 10*time.Second, "HAProxy has found the instance", func() bool {
+	eventually(t, 10*time.Second, "the balancer has found the instance", func() bool {
 		return p.open("https://sts.contoso.test/adfs/ls/?"+partyQuery.Encode()).status == http.StatusOK
 	})
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://sts.contoso.test/adfs/ls/?"+microsoftQuery.Encode(), nil)

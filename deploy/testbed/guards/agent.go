@@ -1,0 +1,35 @@
+package main
+
+// agentGuards are those of the pass-through authentication agent.
+func agentGuards() []guard {
+	return of("ptaagent",
+		guard{row: "P01", file: "identity.go", in: "readPrivate", old: `if info.Mode().Perm()&0o077 != 0 {`, test: "TestP01_FilesThatOthersReachAreRefused"},
+		guard{row: "P01", file: "identity.go", in: "writePrivate", old: `if info.Mode().Perm()&0o077 != 0 {`, test: "TestP01_FilesThatOthersReachAreRefused"},
+		guard{row: "P01", file: "inventory.go", in: "Inventory", old: `if claims.Tenant != "" && !strings.EqualFold(claims.Tenant, tenant) {`, test: "TestP01_ATokenOfAnotherTenantIsNotSent"},
+		guard{row: "P01", file: "inventory.go", in: "Agent.inventory", old: `return list, Complete(list, a.cfg.Identity.Agent())`, new: `return list, nil`, test: "TestP01_AListWithoutTheAgentItselfProvesNothing"},
+		guard{row: "P01", file: "inventory.go", in: "Inventory", old: `if err := checkTenant(tenant); err != nil {`, pkg: "cmd/sallyport", test: "TestP01_PTAAgentsNamesTheStranger"},
+		guard{row: "P02", file: "judge.go", in: "Agent.accept", old: `if !a.seen.first("request "+r.transaction+" "+r.id, received) || (c != nil && !a.seen.first(mine.number(), received)) {`, test: "TestP02_ARepeatedRequestIsJudgedOnce"},
+		guard{row: "P02", file: "judge.go", in: "Agent.accept", old: ` || (c != nil && !a.seen.first(mine.number(), received)) {`, new: ` {`, test: "TestP02_ARespelledCiphertextIsARepetition"},
+		guard{row: "P02", file: "decrypt.go", in: "entry.number", old: `string(bytes.TrimLeft(raw, "\x00"))`, new: `e.Base64EncryptedData + string(bytes.TrimLeft(raw[:0], ""))`, test: "TestP02_ARespelledCiphertextIsARepetition"},
+		guard{row: "P03", file: "judge.go", in: "Agent.belongs", old: `if err := a.cfg.Cloud.front(r.host, r.port); err != nil {`, test: "TestP03_NoHostOutsideTheCloudIsSpokenTo"},
+		guard{row: "P03", file: "cloud.go", in: "Cloud.front", old: `!relay.Within(host, "connector.his."+c.Service) || `, new: `!strings.HasSuffix(host, "connector.his."+c.Service) || `, test: "TestP03_NoHostOutsideTheCloudIsSpokenTo"},
+		guard{row: "P03", file: "internal/relay/notice.go", old: `if !Within(n.host, domain) {`, pkg: "ptaagent", test: "TestP03_NoHostOutsideTheCloudIsSpokenTo"},
+		guard{row: "P03", file: "heartbeat.go", in: "Agent.bootstrap", old: `if err := a.cfg.Cloud.relayDomain(e.Namespace, e.Domain); err != nil {`, test: "TestP03_NoHostThatBootstrapNamesIsBelieved"},
+		guard{row: "P03", file: "renew.go", in: "Agent.issue", old: `if err := a.cfg.Cloud.renewal(plan.RenewEndpoint); err != nil {`, test: "TestP03_NoHostThatBootstrapNamesIsBelieved"},
+		guard{row: "P04", file: "judge.go", in: "Agent.judge", old: `a.refusalTime(ctx, time.Now())`, new: `_ = ctx`, test: "TestP04_NoAnswerTellsWhyAPasswordWasNotRead"},
+		guard{row: "P04", file: "judge.go", in: "Agent.judge", old: `return authn.Result{Reason: authn.WrongPassword, Cause: err}`, new: `return authn.Result{Reason: authn.Restricted, Cause: err}`, test: "TestP04_NoAnswerTellsWhyAPasswordWasNotRead"},
+		guard{row: "P04", file: "decrypt.go", in: "secret.UnmarshalJSON", old: `if n == 0 {`, new: `if n = max(n, 6); n == 0 {`, test: "TestP04_NoAnswerTellsWhyAPasswordWasNotRead"},
+		guard{row: "P05", file: "judge.go", in: "Agent.belongs", old: `if !strings.EqualFold(r.tenant, a.cfg.Identity.Tenant()) {`, test: "TestP05_RequestsOfOthersAreRefused"},
+		guard{row: "P05", file: "judge.go", in: "Agent.judge", old: `if err == nil && !a.suffix(r.upn) {`, test: "TestP05_RequestsOfOthersAreRefused"},
+		guard{row: "P05", file: "identity.go", in: "LoadIdentity", old: `err != nil || agent != m.Agent {`, new: `err != nil && agent != m.Agent {`, test: "TestP05_ACertificateOfAnotherAgentIsRefused"},
+		guard{row: "P05", file: "identity.go", in: "LoadIdentity", old: `err != nil || agent != m.Agent {`, new: `err != nil || agent == "" {`, test: "TestP05_ACertificateOfAnotherAgentIsRefused"},
+		guard{row: "P06", file: "../authn/lockout/counter.go", in: "counter.take", old: `s.pending++`, new: `_ = s`, pkg: "cmd/internal/app", test: "TestP06_WrongPasswordsThroughTheCloudCountPerAccount"},
+		guard{row: "P08", file: "internal/binxml/decode.go", in: "Decode", old: `if len(doc) > d.limits.Bytes {`, test: "TestP08_BoundsOfADocumentHold"},
+		guard{row: "P08", file: "internal/binxml/decode.go", in: "decoder.open", old: `if d.elements++; d.elements > d.limits.Elements {`, test: "TestP08_BoundsOfADocumentHold"},
+		guard{row: "P08", file: "internal/binxml/decode.go", in: "decoder.open", old: `if len(d.stack) >= d.limits.Depth {`, test: "TestP08_BoundsOfADocumentHold"},
+		guard{row: "P08", file: "internal/binxml/decode.go", in: "decoder.attributes", old: `if count++; count > d.limits.Attrs {`, test: "TestP08_BoundsOfADocumentHold"},
+		guard{row: "P08", file: "internal/binxml/decode.go", in: "decoder.charge", old: `if d.text += n; d.text > d.limits.Text {`, test: "TestP08_BoundsOfADocumentHold"},
+		guard{row: "P08", file: "internal/binxml/dictionary.go", in: "Table.Read", old: `t.bytes+n > maxTableBytes || `, new: `false || `, test: "TestP08_BoundsOfADocumentHold"},
+		guard{row: "P08", file: "internal/binxml/dictionary.go", in: "Table.Read", old: ` || len(t.list) >= maxTableStrings {`, new: ` {`, test: "TestP08_BoundsOfADocumentHold"},
+	)
+}

@@ -1,0 +1,68 @@
+package main
+
+import "slices"
+
+// doorGuards are those of WS-Federation and of WS-Trust.
+func doorGuards() []guard {
+	return slices.Concat(of("federation/wsfed",
+		guard{row: "W01", file: "parse.go", in: "message.signIn", old: `if !ok {`, test: "TestW01_ForeignReplyAddressesAreRefused"},
+		guard{row: "W01", file: "registry.go", in: "Registry.Reply", old: `return raw, ok`, new: `return wreply, raw != "" || !ok`, test: "TestW01_ForeignReplyAddressesAreRefused"},
+		guard{row: "W01", file: "reply.go", in: "replyKey", old: `u.User != nil || `, new: `false || `, test: "TestW01_ForeignReplyAddressesAreRefused"},
+		guard{row: "W01", file: "reply.go", in: "replyKey", old: `u.Scheme != "https" || `, new: `false || `, test: "TestW01_ForeignReplyAddressesAreRefused"},
+		guard{row: "W01", file: "respond.go", in: "Responder.Respond", old: `!slices.Contains(rp.ReplyURLs, req.ReplyTo) || `, new: `false || `, test: "TestW01_AnswerGoesOnlyWhereTheRegistryStillSays"},
+		guard{row: "W01", file: "respond.go", in: "Responder.Respond", old: ` || !slices.Contains(rp.Identifiers, req.Realm) {`, new: ` {`, test: "TestW01_AnswerGoesOnlyWhereTheRegistryStillSays"},
+		guard{row: "W02", file: "handler.go", in: "Handler.cleanup", old: `web.AllowFrames(w.Header(), h.cfg.Parties().Origins())`, new: `web.AllowFrames(w.Header(), []string{"*"})`, test: "TestW02_CleanUpIsTheOneAnswerThatMayBeFramed"},
+	), of("federation/signin/pages",
+		guard{row: "W02", file: "splice.go", in: "join", old: `case holeParty:
+			escape(out, v.party)`, new: `case holeParty:
+			out.WriteString(v.party)`, test: "TestW02_ValuesComeBackByteForByteAndNeverAsMarkup"},
+		guard{row: "W02", file: "splice.go", in: "join", old: `escape(out, f.Value)`, new: `out.WriteString(f.Value)`, test: "TestW02_ValuesComeBackByteForByteAndNeverAsMarkup"},
+		guard{row: "W02", file: "splice.go", in: "join", old: `escape(out, v.user)`, new: `out.WriteString(v.user)`, test: "TestW02_ValuesComeBackByteForByteAndNeverAsMarkup"},
+		guard{row: "W02", file: "set.go", in: "policy.String", old: `default-src 'none'; style`, new: `style`, test: "TestW02_EachPageHasItsStrictPolicy"},
+		guard{row: "W02", file: "set.go", in: "policy.String", old: `if len(p.ancestors) == 0 {`, test: "TestW02_EachPageHasItsStrictPolicy"},
+		guard{row: "W02", file: "set.go", in: "newNonce", old: `_, _ = rand.Read(b[:])`, new: `_ = rand.Read`, test: "TestW02_EachPageHasItsStrictPolicy"},
+		guard{row: "W02", file: "signin.go", in: "Set.HandOver", old: `len(p.FrameOrigins) > 0 && nameable(p.FrameOrigins)`, new: `len(p.FrameOrigins) > 0`, test: "TestC29_W02_HandOverPageNamesExactlyTheOriginsThatMayFrameIt"},
+	), of("federation/signin",
+		guard{row: "W02", file: "begin.go", in: "Flow.page", old: `if err := f.refuseFramed(r, &t.req); err != nil {`, test: "TestC29_W02_ListedOriginsFrameTheAnswerAndNothingElse"},
+		guard{row: "W02", file: "begin.go", in: "Flow.Begin", old: `if err := f.refuseFramed(r, req); err != nil {`, test: "TestC29_W02_FramedRequestIsRefusedAndLeavesNothing"},
+		guard{row: "W02", file: "answer.go", in: "Flow.Hand", old: `if ans.Refusal != nil {`, new: `if true {`, test: "TestC29_W02_OnlyAnAnswerThatIsHandedOverCanBeFramed"},
+	), of("federation/wstrust",
+		guard{row: "T01", file: "handler.go", in: "Handler.open", old: `if h.cfg.Access == nil || !h.cfg.Access().Admits(r) {`, test: "TestT01_OffMeansOff"},
+		guard{row: "T01", file: "../web/access.go", in: "Access.Admits", old: `a == Everywhere || a == Inside && From(r.Context()).Inside`, new: `a != Off`, pkg: "federation/wstrust", test: "TestT01_OffMeansOff"},
+		guard{row: "T01", file: "handler.go", in: "Handler.serveIssue", old: `if err := h.open(r); err != nil {`, test: "TestT01_OffMeansOff"},
+		guard{row: "T02", file: "parse.go", in: "parser.message", old: `len(parts) != 2 || `, new: `len(parts) < 2 || `, test: "TestT02_ExactlyOneOfEach"},
+		guard{row: "T02", file: "parse.go", in: "parser.message", old: `if doc.Signed() {`, test: "TestT02_ExactlyOneOfEach"},
+		guard{row: "T02", file: "parse.go", in: "parser.message", old: `if err := p.alone(root); err != nil {`, test: "TestT02_ExactlyOneOfEach"},
+		guard{row: "T02", file: "parse.go", in: "parser.header", old: `case *slot != nil && slot == &h.security:`, test: "TestT02_ExactlyOneOfEach"},
+		guard{row: "T02", file: "parse.go", in: "parser.security", old: `&& token == nil:`, new: `:`, test: "TestT02_ExactlyOneOfEach"},
+		guard{row: "T02", file: "parse.go", in: "parser.usernameToken", old: ` && name == nil:`, new: `:`, test: "TestT02_ExactlyOneOfEach"},
+		guard{row: "T02", file: "parse.go", in: "parser.usernameToken", old: ` && pass == nil:`, new: `:`, test: "TestT02_ExactlyOneOfEach"},
+		guard{row: "T02", file: "rst.go", in: "parser.body", old: `len(list) != 1 || `, new: `len(list) < 1 || `, test: "TestT02_ExactlyOneOfEach"},
+		guard{row: "T02", file: "rst.go", in: "parser.body", old: `case seen[c.Tag] != nil:`, test: "TestT02_ExactlyOneOfEach"},
+		guard{row: "T02", file: "rst.go", in: "address", old: `len(list) != 1 || `, new: `len(list) < 1 || `, test: "TestT02_ExactlyOneOfEach"},
+		guard{row: "T03", file: "parse.go", in: "parser.timestamp", old: `case created.After(now.Add(skew)):`, test: "TestT03_Timestamp"},
+		guard{row: "T03", file: "parse.go", in: "parser.timestamp", old: `case created.Before(now.Add(-maxAge)):`, test: "TestT03_Timestamp"},
+		guard{row: "T03", file: "parse.go", in: "parser.timestamp", old: `case !expires.After(now.Add(-skew)):`, test: "TestT03_Timestamp"},
+		guard{row: "T03", file: "../internal/xmlsec/decode.go", in: "Instant", old: `if _, offset := t.Zone(); offset > maxOffset || offset < -maxOffset {`, pkg: "federation/wstrust", test: "TestT03_TimesWithOneReading"},
+		guard{row: "T03", file: "parse.go", in: "parser.security", old: `&& stamp == nil:`, new: `:`, test: "TestT03_Timestamp"},
+		guard{row: "T03", file: "handler.go", in: "Handler.serveIssue", old: `if !first {`, test: "TestT03_ARepeatedRefusalGetsItsFirstVerdict"},
+		guard{row: "T03", file: "../internal/repeat/verdicts.go", in: "Verdicts.Verify", old: `if n, ok := p.refused[id]; ok && p.now().Before(n.until) {`, pkg: "federation/wstrust", test: "TestT03_WithoutTheStoreEachInstanceRemembersItsOwn"},
+		guard{row: "T03", file: "../internal/repeat/verdicts.go", in: "Verdicts.Verify", old: `if r := p.running[id]; r != nil {`, pkg: "federation/wstrust", test: "TestT03_OneHundredParallelCopiesAreOneBind"},
+		guard{row: "T03", file: "../internal/repeat/verdicts.go", in: "Verdicts.Verify", old: `case r.reason == authn.Accepted:`, new: `case r.reason == authn.Accepted || r.reason.Undecided():`, test: "TestT03_CopiesOfWhatNobodyCouldJudgeAreNoHerd"},
+		guard{row: "T03", file: "../internal/repeat/verdicts.go", in: "Verdicts.claim", old: `case there != notePending:`, new: `case true:`, pkg: "federation/wstrust", test: "TestT03_ACopyWaitsForTheInstanceThatJudges"},
+		guard{row: "T03", file: "../internal/repeat/verdicts.go", in: "Verdicts.lead", old: `if res.Reason != authn.Accepted && !res.Reason.Undecided() {`, new: `if !res.Reason.Undecided() {`, pkg: "federation/wstrust", test: "TestT03_ARightPasswordIsNeverRemembered"},
+		guard{row: "T03", file: "parse.go", in: "parser.timestamp", old: `case !created.Before(expires):`, test: "TestT03_Timestamp"},
+		guard{row: "T03", file: "../internal/repeat/verdicts.go", in: "Verdicts.keep", old: `if _, known := p.refused[id]; !known && len(p.refused) >= maxLocal {`, test: "TestT03_AFloodIsNotRemembered"},
+		guard{row: "T04", file: "handler.go", in: "read", old: ` || kind != "application/soap+xml" {`, new: ` || kind == "" {`, test: "TestT04_ContentTypes"},
+		guard{row: "T04", file: "handler.go", in: "read", old: `if len(r.Header.Values("Content-Type")) != 1 {`, test: "TestT04_ContentTypes"},
+		guard{row: "T04", file: "handler.go", in: "read", old: `if charset, there := params["charset"]; there && !strings.EqualFold(charset, "utf-8") {`, test: "TestT04_ContentTypes"},
+		guard{row: "T04", file: "handler.go", in: "read", old: `if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {`, test: "TestT04_ContentTypes"},
+		guard{row: "T04", file: "parse.go", in: "rules", old: `r.MaxElements, r.MaxAttributes = 256, 32`, new: `_ = r`, test: "TestT04_NothingBesidesPlainXML"},
+		guard{row: "T04", file: "parse.go", in: "parser.usernameToken", old: `secret, err := xmlsec.Text(pass)
+	if err != nil {`, new: `secret, err := xmlsec.Text(pass)
+	if false {`, test: "TestT04_NothingBesidesPlainXML"},
+		guard{row: "T07", file: "issue.go", in: "Handler.verdict", old: `if expired && h.cfg.TellExpired != nil && h.cfg.TellExpired() && web.From(r.Context()).Inside {`, new: `if expired {`, test: "TestT07_OneFaultForEveryRefusal"},
+		guard{row: "T07", file: "issue.go", in: "Handler.noToken", old: `req.begun)`, new: `time.Now())`, test: "TestT07_AnAcceptedPersonWithoutATokenIsRefusedLikeOthers"},
+		guard{row: "T07", file: "issue.go", in: "Handler.noToken", old: `&fault{kind: faultAuthentication,`, new: `&fault{kind: faultScope,`, test: "TestT07_AnAcceptedPersonWithoutATokenIsRefusedLikeOthers"},
+	))
+}
