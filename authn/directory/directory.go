@@ -49,7 +49,7 @@ type domain struct {
 	suffixes map[string]bool
 	service  *serviceAccount
 	netbios  atomic.Pointer[string]
-	warned   atomic.Bool // about the NetBIOS name, once
+	hidden   atomic.Bool // a DC answered, and the service account may not read the NetBIOS name
 	// forest is what a DC last named as configuration naming context, which all
 	// domains of a forest share; nil until one was reached.
 	forest atomic.Pointer[string]

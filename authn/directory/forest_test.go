@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-ldap/ldap/v3"
+
 	"sallyport/authn"
 	"sallyport/authn/directory"
 	"sallyport/authn/directory/directorytest"
@@ -102,4 +104,38 @@ func TestD08_DomainThatWasNeverReachedIsAnOutage(t *testing.T) {
 	}
 	eventually(t, "CONTOSO is known", func() bool { return l.signIn(`CONTOSO\alice`, password) == authn.Accepted })
 	l.want(l.signIn(`FABRIKAM\alice`, password), authn.UnknownUser, "another domain")
+}
+
+// A search for the NetBIOS name that fails says nothing of the name: nobody is told
+// that the account does not exist, and the next try comes soon. A domain controller
+// that shows no name does say it.
+func TestD08_NetBIOSNameThatCouldNotBeReadIsAnOutage(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		code int64
+		want authn.Reason
+	}{
+		{"busy", ldap.LDAPResultBusy, authn.Unavailable},
+		{"hidden", ldap.LDAPResultNoSuchObject, authn.UnknownUser},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newLab(t, directorytest.Config{}, func(_ *directorytest.Directory, c *directory.Config) { c.Domains[0].NetBIOS = "" })
+			asked := make(chan struct{}, 100)
+			l.ad.DCs[0].Inject(directorytest.Fault{On: directorytest.OnSearch, Name: "CN=Partitions,", Effect: directorytest.Result, Code: c.code,
+				Do: func() { asked <- struct{}{} }})
+			if err := l.dir.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			<-asked
+			eventually(t, "the answer has arrived", func() bool { return l.signIn(`FABRIKAM\alice`, password) == c.want })
+			l.want(l.signIn(`CONTOSO\alice`, password), c.want, "the domain's own name, not known yet")
+			if c.want == authn.UnknownUser {
+				return
+			}
+			<-asked
+			l.want(l.signIn(`FABRIKAM\alice`, password), c.want, "any name, after a second try")
+			l.ad.DCs[0].Clear()
+			eventually(t, "CONTOSO is known", func() bool { return l.signIn(`CONTOSO\alice`, password) == authn.Accepted })
+		})
+	}
 }

@@ -16,6 +16,7 @@ const (
 	probeTick    = 500 * time.Millisecond
 	rootEvery    = 5 * time.Minute
 	probeTimeout = 5 * time.Second
+	nameEvery    = time.Second // while a domain's NetBIOS name could not be asked for
 )
 
 // probeLoop watches one DC: a rootDSE read on a service connection every 15 s
@@ -31,7 +32,11 @@ func (s *server) probeLoop(ctx context.Context) {
 		switch {
 		case open && s.br.trial(now, !s.dm.working()), !open && !now.Before(next):
 			s.probe(ctx)
-			next = time.Now().Add(time.Duration((0.8 + 0.4*rand.Float64()) * float64(probeEvery)))
+			every := probeEvery
+			if s.br.closed() && s.dm.nameless() {
+				every = nameEvery
+			}
+			next = time.Now().Add(time.Duration((0.8 + 0.4*rand.Float64()) * float64(every)))
 		}
 		s.binds.reap(now)
 		s.searches.reap(now)
@@ -109,7 +114,7 @@ func (s *server) probe(ctx context.Context) {
 }
 
 // learnNetBIOS reads the domain's NetBIOS name from its crossRef object when the
-// settings do not give it.
+// settings do not give it. Nobody knows the name before a DC answered.
 func (dm *domain) learnNetBIOS(ctx context.Context, configNC string) {
 	if dm.netbiosName() != "" || configNC == "" {
 		return
@@ -118,17 +123,21 @@ func (dm *domain) learnNetBIOS(ctx context.Context, configNC string) {
 		SizeLimit: 1, TimeLimit: 3, EnforceSizeLimit: true, Attributes: []string{"nETBIOSName"},
 		Filter: string(all(equal("objectClass", "crossRef"), equal("nCName", dm.nc)))}
 	entries, err := dm.find(dm.d.budget(ctx), req)
-	if err == nil && len(entries) != 1 {
-		err = errors.New("no crossRef object")
-	}
-	if err != nil {
-		if dm.warned.Swap(true) {
-			return
-		}
-		dm.d.cfg.Logger.Warn("NetBIOS name cannot be read; DOMAIN\\name will not work until it is set", "domain", dm.name, "error", err)
+	if err != nil && !errors.Is(err, errNoObject) {
+		dm.d.cfg.Logger.Warn("NetBIOS name could not be asked for; it is tried again", "domain", dm.name, "error", err)
 		return
 	}
-	if name := entries[0].GetEqualFoldAttributeValue("nETBIOSName"); name != "" {
-		dm.netbios.Store(&name)
+	if len(entries) == 1 {
+		if name := entries[0].GetEqualFoldAttributeValue("nETBIOSName"); name != "" {
+			dm.netbios.Store(&name)
+			return
+		}
+	}
+	if !dm.hidden.Swap(true) {
+		dm.d.cfg.Logger.Warn("NetBIOS name cannot be read; DOMAIN\\name will not work until it is set", "domain", dm.name, "error", "no crossRef object with a name")
 	}
 }
+
+// nameless reports that the domain's NetBIOS name is neither known nor known to be
+// hidden from the service account.
+func (dm *domain) nameless() bool { return dm.netbiosName() == "" && !dm.hidden.Load() }

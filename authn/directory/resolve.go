@@ -74,7 +74,7 @@ func (d *Directory) byNetBIOS(name string) *domain {
 // whose own is not configured and has not been read yet.
 func (d *Directory) noSuchNetBIOS() error {
 	for _, dm := range d.domains {
-		if dm.netbiosName() == "" && !dm.warned.Load() {
+		if dm.nameless() {
 			return undecided(fmt.Errorf("directory: the NetBIOS name of %s is not known before a domain controller was reached", dm.name))
 		}
 	}
