@@ -124,7 +124,7 @@ func CheckDirectory(dir string) error {
 				return err
 			}
 			if mode&0o027 != 0 {
-				return fmt.Errorf("%w: directory %s has mode %04o: run chmod 0700 %s", ErrPermissions, at, mode, at)
+				return fmt.Errorf("%w: directory %s has mode %04o: %s", ErrPermissions, at, mode, closing(at, info))
 			}
 		} else if mode&0o022 != 0 && info.Mode()&os.ModeSticky == 0 {
 			return fmt.Errorf("%w: directory %s (mode %04o) lets others exchange what is in it: run chmod go-w %s", ErrPermissions, at, mode, at)
@@ -133,4 +133,13 @@ func CheckDirectory(dir string) error {
 			return nil
 		}
 	}
+}
+
+// closing says how a directory is kept from others, without harm to what else is in it.
+func closing(dir string, info os.FileInfo) string {
+	const own = "a directory of its own, made by install -d -m 0700 DIRECTORY"
+	if info.Mode()&os.ModeSticky != 0 { // everybody's, such as /tmp
+		return "move the file to " + own
+	}
+	return fmt.Sprintf("run chmod 0700 %s, or, when others need what else is in it, move the file to %s", dir, own)
 }
