@@ -65,6 +65,8 @@ type Options struct {
 	// SigningPoll is how often the life cycle of the signing keys is looked at.
 	// Default: as certs has it.
 	SigningPoll time.Duration
+	// PTAKeys keeps the agent's key in place of the settings' files or module.
+	PTAKeys ptaagent.KeyStore
 	// WrapSigning lets tests break the stores of the signing keys.
 	WrapSigning func(certs.Store, certs.KeyStore) (certs.Store, certs.KeyStore)
 	// Beside is for a command beside a running service: no key is made, no file that is

@@ -43,7 +43,7 @@ func (a *App) buildPTA() error {
 	if !a.cfg.PTA.Enabled || a.opts.Beside {
 		return nil
 	}
-	identity, err := PTAIdentity(a.cfg, a.now())
+	identity, err := a.agentIdentity()
 	if errors.Is(err, ptaagent.ErrNoIdentity) {
 		a.log.Error("pta: the agent does not run", "error", err)
 		a.health.Add("pta", func(context.Context) telemetry.Report { return degraded("", ptaagent.ErrNoIdentity) })
@@ -74,6 +74,13 @@ func (a *App) buildPTA() error {
 	return register(a.registry, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "sallyport_pta_links", Help: "Signalling links that stand.",
 	}, func() float64 { return float64(agent.Listening()) }))
+}
+
+func (a *App) agentIdentity() (*ptaagent.Identity, error) {
+	if keys := a.opts.PTAKeys; keys != nil {
+		return ptaagent.LoadIdentity(a.cfg.PTA.StateDir, keys, a.now())
+	}
+	return PTAIdentity(a.cfg, a.now())
 }
 
 // startPTA runs the agent until ctx ends.

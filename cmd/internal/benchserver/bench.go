@@ -8,18 +8,14 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"runtime/pprof"
 	"sync"
 	"sync/atomic"
@@ -88,6 +84,7 @@ func residentSize() (int64, error) {
 type bench struct {
 	cfg    *config.Config
 	signer *signer
+	agent  *agentKeys
 
 	directory *directory.Directory
 	account   *authn.Account
@@ -128,14 +125,17 @@ func (b *bench) do(ctx context.Context, c command) (reply, error) {
 			return err
 		})
 	case "oaep":
-		key, sealed, err := b.agentKey()
+		key, sealed, err := b.agent.sample()
 		if err != nil {
 			return reply{}, err
 		}
 		return b.measure(c, func(int) error {
-			_, err := rsa.DecryptOAEP(sha1.New(), nil, key, sealed, nil)
+			_, err := key.Decrypt(nil, sealed, &rsa.OAEPOptions{Hash: crypto.SHA1})
 			return err
 		})
+	case "decrypt":
+		b.agent.null.Store(c.Null)
+		return reply{}, nil
 	case "bind":
 		if err := b.ready(ctx, c.User); err != nil {
 			return reply{}, err
@@ -146,30 +146,6 @@ func (b *bench) do(ctx context.Context, c command) (reply, error) {
 	default:
 		return reply{}, fmt.Errorf("unknown command %q", c.Do)
 	}
-}
-
-// agentKey is the key of the pass-through authentication agent, and a password
-// encrypted to it.
-func (b *bench) agentKey() (*rsa.PrivateKey, []byte, error) {
-	names, err := filepath.Glob(filepath.Join(b.cfg.PTA.StateDir, "agent-*.pem"))
-	if err != nil || len(names) != 1 {
-		return nil, nil, fmt.Errorf("%d keys in pta.state_dir, %w", len(names), err)
-	}
-	text, err := os.ReadFile(names[0])
-	if err != nil {
-		return nil, nil, err
-	}
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return nil, nil, fmt.Errorf("%s is no PEM", names[0])
-	}
-	any, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	key, ok := any.(*rsa.PrivateKey)
-	if !ok {
-		return nil, nil, fmt.Errorf("%s holds no RSA key: %w", names[0], err)
-	}
-	sealed, err := rsa.EncryptOAEP(sha1.New(), rand.Reader, &key.PublicKey, []byte(`{"Password":"0123456789abcdef"}`), nil)
-	return key, sealed, err
 }
 
 func (b *bench) usage(n int) (reply, error) {

@@ -9,7 +9,7 @@
 //
 //	go run ./deploy/testbed/guards              all of them, some minutes
 //	go run ./deploy/testbed/guards -only X07    those of one row, or of several: X07,T03
-//	go run ./deploy/testbed/guards -for 150s    as many as that time allows (CI)
+//	go run ./deploy/testbed/guards -for 60s     as many as that time allows (CI)
 //	go run ./deploy/testbed/guards -list        what the table holds
 //
 // SALLYPORT_VECTORS names the folder of foreign test vectors, without which the
