@@ -74,6 +74,7 @@ type Agent struct {
 
 	plan  atomic.Pointer[enroll.Plan]
 	line  *line           // in which requests wait for their turn
+	crew  crew            // that answers them
 	late  relay.Semaphore // requests that were turned away and are being told so
 	again chan struct{}   // wants an extra bootstrap
 
@@ -122,7 +123,7 @@ func New(cfg Config) (*Agent, error) {
 	a := &Agent{
 		cfg: cfg, mutual: cfg.Network.client(cfg.Identity.inForce), metrics: newMetrics(cfg.Registerer), links: relay.NewMetrics(cfg.Registerer),
 		seen: newMemory(), again: make(chan struct{}, 1), listeners: map[string]*listening{},
-		line: newLine(cfg.Concurrent, cfg.Concurrent), late: make(relay.Semaphore, 256),
+		line: newLine(cfg.Concurrent, cfg.Concurrent), crew: make(crew), late: make(relay.Semaphore, 256),
 		relayed: make(relay.Semaphore, 256), sockets: make(relay.Semaphore, 256),
 	}
 	a.dial = dialer(cfg.Network.client(nil))

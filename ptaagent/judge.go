@@ -3,6 +3,7 @@ package ptaagent
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -61,7 +62,11 @@ func (a *Agent) accept(ctx context.Context, r *request, received time.Time) {
 		return
 	}
 	turn := a.line.enter()
-	a.work.Go(func() { a.answer(r, mine, c, received, turn) })
+	a.work.Add(1)
+	a.crew.do(a.run, func() {
+		defer a.work.Done()
+		a.answer(r, mine, c, received, turn)
+	})
 }
 
 // answer judges one request and posts the verdict, within the budget or not at all.
@@ -149,9 +154,9 @@ func (a *Agent) suffix(upn string) bool {
 // cloud did not take is recorded besides: the person saw another end than the trail has.
 func (a *Agent) finish(step Request, reason authn.Reason, err error) {
 	a.metrics.finished(step, reason, err)
-	level := a.cfg.Logger.Info
+	level := slog.LevelInfo
 	if err != nil {
-		level = a.cfg.Logger.Warn
+		level = slog.LevelWarn
 		e := &audit.Event{
 			Time: a.cfg.Now(), Code: audit.VerdictLost, Protocol: "pta", CorrelationID: step.CorrelationID, UPN: step.User, Reason: step.Reason, Detail: err.Error(),
 		}
@@ -159,13 +164,15 @@ func (a *Agent) finish(step Request, reason authn.Reason, err error) {
 			a.cfg.Logger.Error("pta: a verdict that was not taken was not recorded", "correlation_id", step.CorrelationID, "error", err)
 		}
 	}
-	attributes := []any{
-		"correlation_id", step.CorrelationID, "reason", step.Reason, "result", step.Number, "waited", step.Waited,
-		"decrypted", step.Decrypted, "judged", step.Judged, "posted", step.Posted, "took", step.Took,
+	attributes := [...]slog.Attr{
+		slog.String("correlation_id", step.CorrelationID), slog.String("reason", step.Reason), slog.Int("result", step.Number),
+		slog.Duration("waited", step.Waited), slog.Duration("decrypted", step.Decrypted), slog.Duration("judged", step.Judged),
+		slog.Duration("posted", step.Posted), slog.Duration("took", step.Took), slog.String("error", step.Error),
 	}
-	if err != nil {
-		attributes = append(attributes, "error", step.Error)
+	some := attributes[:]
+	if err == nil {
+		some = some[:len(some)-1]
 	}
-	level("pta: request", attributes...)
+	a.cfg.Logger.LogAttrs(a.run, level, "pta: request", some...)
 	a.remember(step)
 }

@@ -10,8 +10,8 @@ import (
 
 // Binds and searches are written and read here, without the goroutines and
 // channels of go-ldap's connection, which cost more than everything else of a
-// bind. go-ldap still reads the socket, compiles filters and judges results: a
-// verdict needs its yes as well as the framing connection's.
+// bind. go-ldap still reads the socket and judges results: a verdict needs its
+// yes as well as the framing connection's.
 
 // firstID is where our message ids begin, far above those of go-ldap, which
 // counts from 1 and still sends the goodbye and paged searches.
@@ -128,24 +128,28 @@ func (c *conn) sendSearch(req *ldap.SearchRequest) (*ldap.SearchResult, error) {
 	return nil, errAnswer
 }
 
-// parseEntry reads a SearchResultEntry (RFC 4511 section 4.5.2). The values share
-// b.
+// parseEntry reads a SearchResultEntry (RFC 4511 section 4.5.2). Its strings share one
+// copy of b, and its bytes are b's.
 func parseEntry(b []byte) (*ldap.Entry, error) {
 	tag, dn, rest, err := split(b)
 	if err != nil || tag != 0x04 {
 		return nil, errAnswer
 	}
-	tag, list, rest, err := split(rest)
-	if err != nil || tag != 0x30 || len(rest) != 0 {
+	tag, list, tail, err := split(rest)
+	if err != nil || tag != 0x30 || len(tail) != 0 {
 		return nil, errAnswer
 	}
-	e := &ldap.Entry{DN: string(dn)}
+	p := entryParser{text: string(b)}
+	attributes := count(list)
+	p.attributes = make([]ldap.EntryAttribute, 0, attributes)
+	p.values, p.raw = make([]string, 0, attributes), make([][]byte, 0, attributes)
+	e := &ldap.Entry{DN: p.text[len(b)-len(rest)-len(dn) : len(b)-len(rest)], Attributes: make([]*ldap.EntryAttribute, 0, attributes)}
 	for len(list) > 0 {
 		var attribute []byte
 		if tag, attribute, list, err = split(list); err != nil || tag != 0x30 {
 			return nil, errAnswer
 		}
-		a, err := parseAttribute(attribute)
+		a, err := p.attribute(attribute, len(b)-len(list))
 		if err != nil {
 			return nil, err
 		}
@@ -154,25 +158,50 @@ func parseEntry(b []byte) (*ldap.Entry, error) {
 	return e, nil
 }
 
-func parseAttribute(b []byte) (*ldap.EntryAttribute, error) {
+// count is the number of elements in b.
+func count(b []byte) (n int) {
+	for ; len(b) > 0; n++ {
+		_, _, rest, err := split(b)
+		if err != nil {
+			return n
+		}
+		b = rest
+	}
+	return n
+}
+
+// entryParser is the memory of one entry, taken in a few pieces: an account has a dozen
+// attributes of one value each.
+type entryParser struct {
+	text       string
+	attributes []ldap.EntryAttribute
+	values     []string
+	raw        [][]byte
+}
+
+// attribute reads a PartialAttribute that ends at that place of the text.
+func (p *entryParser) attribute(b []byte, end int) (*ldap.EntryAttribute, error) {
 	tag, name, rest, err := split(b)
 	if err != nil || tag != 0x04 {
 		return nil, errAnswer
 	}
+	at := end - len(rest)
 	tag, set, rest, err := split(rest)
 	if err != nil || tag != 0x31 || len(rest) != 0 {
 		return nil, errAnswer
 	}
-	a := &ldap.EntryAttribute{Name: string(name)}
+	from := len(p.values)
 	for len(set) > 0 {
 		var value []byte
 		if tag, value, set, err = split(set); err != nil || tag != 0x04 {
 			return nil, errAnswer
 		}
-		a.Values = append(a.Values, string(value))
-		a.ByteValues = append(a.ByteValues, value)
+		p.values = append(p.values, p.text[end-len(set)-len(value):end-len(set)])
+		p.raw = append(p.raw, value)
 	}
-	return a, nil
+	to := len(p.values)
+	p.attributes = append(p.attributes, ldap.EntryAttribute{Name: p.text[at-len(name) : at], Values: p.values[from:to:to], ByteValues: p.raw[from:to:to]})
+	return &p.attributes[len(p.attributes)-1], nil
 }
 
 // bindRequest is RFC 4511 section 4.2 with a simple password, in one piece of
@@ -185,13 +214,8 @@ func bindRequest(id uint32, name string, password []byte) []byte {
 	return append(appendHeader(b, 0x80, len(password)), password...)
 }
 
-// searchRequest is RFC 4511 section 4.5.1; go-ldap compiles the filter and encodes
-// the controls.
+// searchRequest is RFC 4511 section 4.5.1; go-ldap encodes the controls.
 func searchRequest(id uint32, req *ldap.SearchRequest) ([]byte, error) {
-	match, err := ldap.CompileFilter(req.Filter)
-	if err != nil {
-		return nil, fmt.Errorf("directory: filter: %w", err)
-	}
 	body := appendString(make([]byte, 0, 512), req.BaseDN)
 	body = appendSmall(body, 0x0a, req.Scope)
 	body = appendSmall(body, 0x0a, req.DerefAliases)
@@ -202,7 +226,10 @@ func searchRequest(id uint32, req *ldap.SearchRequest) ([]byte, error) {
 		typesOnly = 0xff
 	}
 	body = append(body, 0x01, 1, typesOnly)
-	body = append(body, match.Bytes()...)
+	body, err := compile(body, req.Filter)
+	if err != nil {
+		return nil, err
+	}
 	size := 0
 	for _, a := range req.Attributes {
 		size += elementSize(len(a))

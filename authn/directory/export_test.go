@@ -142,3 +142,10 @@ func (d *Directory) SearchBothWays(ctx context.Context, domain, match string, at
 	}
 	return ours, theirs, nil
 }
+
+// CompileFilter is how filters are encoded; ours reports that go-ldap was not asked.
+func CompileFilter(f string) (encoded []byte, ours bool, err error) {
+	_, rest, ours := appendFilter(nil, f)
+	encoded, err = compile(nil, f)
+	return encoded, ours && rest == "", err
+}

@@ -2,6 +2,7 @@ package directory_test
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -134,6 +135,46 @@ func FuzzFilter(f *testing.F) {
 		}
 		if p.Tag != ldap.FilterEqualityMatch || len(p.Children) != 2 || p.Children[1].Data.String() != value {
 			t.Fatalf("%q became %v", value, p)
+		}
+	})
+}
+
+// A filter means on the wire what go-ldap makes of its text.
+func TestFiltersAreEncodedAsGoLDAPDoes(t *testing.T) {
+	filters := []string{"(objectClass=*)", "(&(objectClass=crossRef)(nCName=DC=corp,DC=contoso,DC=test))", "(&)", "(|(a=b)(&(c=d)(e=\\2a\\00\\ff)))",
+		"(&(sAMAccountType=805306368)(|(userPrincipalName=jörg@contoso.test)(sAMAccountName=jörg)))"}
+	for _, name := range hostile(t) {
+		one := directory.EqualFilter("userPrincipalName", name)
+		filters = append(filters, one, "(&"+directory.EqualFilter("sAMAccountType", "805306368")+"(|"+one+directory.EqualFilter("mail", name+strings.Repeat("x", 300))+"))")
+	}
+	mine := 0
+	for _, f := range filters {
+		got, ours, err := directory.CompileFilter(f)
+		want, wanted := ldap.CompileFilter(f)
+		if (err == nil) != (wanted == nil) || err == nil && !bytes.Equal(got, want.Bytes()) {
+			t.Fatalf("%q: %x %v, go-ldap has %v %v", f, got, err, want, wanted)
+		}
+		if ours {
+			mine++
+		}
+	}
+	if mine < len(filters)*9/10 {
+		t.Errorf("only %d of %d filters were encoded here", mine, len(filters))
+	}
+}
+
+func FuzzFilterEncoding(f *testing.F) {
+	for _, s := range []string{"(a=b)", "(a=*)", "(!(a=b))", "(a:=b)", "(&(a=\\2a)(b>=c))", "(a=b", "(a=b*)", "((a=b))", "(a=b)(c=d)", "(a=\\zz)", "(a=é)", "(&(|(a=b)))", "(a=)"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		got, ours, _ := directory.CompileFilter(s)
+		if !ours {
+			return
+		}
+		want, err := ldap.CompileFilter(s)
+		if err != nil || !bytes.Equal(got, want.Bytes()) {
+			t.Fatalf("%q: %x, go-ldap has %v %v", s, got, want, err)
 		}
 	})
 }

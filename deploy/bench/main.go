@@ -103,8 +103,13 @@ func run(ctx context.Context, p plan, keep bool) (good bool, err error) {
 	}
 	var t table
 	g := &gateway{program: server, settings: s, password: password, users: p.users}
+	if p.profile != "" && !p.pta {
+		if err := profiles(ctx, g, p); err != nil || p.speed {
+			return err == nil, err
+		}
+	}
 	if p.profile != "" {
-		return true, errors.Join(profiles(ctx, g, p), pta(ctx, g, p, &t))
+		return true, pta(ctx, g, p, &t)
 	}
 	if !p.pta {
 		if err := gatewayFigures(ctx, g, shipped, ad, p, &t); err != nil {
