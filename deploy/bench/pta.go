@@ -111,13 +111,16 @@ func (keyFiles) Destroy(context.Context, string) error { return nil }
 
 // start starts the gateway and waits for its links.
 func (b *ptaBench) start(ctx context.Context) (*process, error) {
+	wait, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	if err := b.cloud.Wait(wait, func(s ptatest.Stats) bool { return s.Links == 0 }); err != nil {
+		return nil, fmt.Errorf("links of the process before this one: %w", err)
+	}
 	proc, err := b.g.start(ctx)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	if err := b.cloud.WaitListening(ctx, len(b.cloud.Settings().Endpoints)); err != nil {
+	if err := b.cloud.WaitListening(wait, len(b.cloud.Settings().Endpoints)); err != nil {
 		return nil, errors.Join(err, proc.stop())
 	}
 	return proc, nil
