@@ -19,11 +19,6 @@ func (m *Manager) refresh(ctx context.Context) error {
 	m.mu.Lock()
 	if m.ledger == nil {
 		m.audited = l.Instances[m.cfg.Instance].Audited
-	} else if l.Version < m.ledger.Version {
-		was := m.ledger.Version
-		m.mu.Unlock()
-		// Somebody put an old state back. It could name a key that is given up.
-		return fmt.Errorf("the ledger went back from version %d to %d: what is in force stays; if a backup was restored on purpose, restart the instances", was, l.Version)
 	}
 	m.mu.Unlock()
 	m.observe(l)

@@ -123,7 +123,8 @@ func NewManager(cfg ManagerConfig) (*Manager, error) {
 		cfg: cfg, kick: make(chan struct{}, 1), loaded: map[string]*Key{}, trouble: map[string]string{},
 		watched: map[string]watch{}, fetched: map[string]map[string]bool{}, wall: cfg.Now(), steady: cfg.Steady(),
 	}
-	m.hand = Hand{Store: cfg.Store, Keys: cfg.Keys, Policy: cfg.Policy, Host: cfg.Host, By: cfg.Instance, Now: cfg.Now, Running: m.running}
+	m.cfg.Store = guarded{cfg.Store, m.seen}
+	m.hand = Hand{Store: m.cfg.Store, Keys: cfg.Keys, Policy: cfg.Policy, Host: cfg.Host, By: cfg.Instance, Now: cfg.Now, Running: m.running}
 	return m, nil
 }
 

@@ -23,6 +23,11 @@ const (
 	// moduleTime is how long a signature may take, waiting included. A module that is
 	// slow or gone fails tokens one by one and never stops the service (threats C09).
 	moduleTime = 5 * time.Second
+	// moduleOpens is how long a token may take to be opened, so that a start does not
+	// hang without a word.
+	moduleOpens = 30 * time.Second
+	// moduleMakes is how long making a key may take: less than the lease for it lasts.
+	moduleMakes = 5 * time.Minute
 	// modulePause is how long a token that was opened again is not opened once more.
 	modulePause = 10 * time.Second
 )
@@ -31,28 +36,38 @@ const (
 // never gives them out.
 // It is safe for concurrent use.
 type Module struct {
-	cfg  ModuleConfig
-	slot chan struct{}
+	cfg          ModuleConfig
+	slot         chan struct{}
+	limit, pause time.Duration // moduleTime and modulePause, but in tests
 
 	mu    sync.Mutex
 	ctx   *crypto11.Context // of the sessions in use
 	tried time.Time         // when it was opened again last
+	pin   error             // the token refused the PIN: another try could lock it for good
 }
 
 var _ certs.KeyStore = (*Module)(nil)
 
 // OpenModule opens a token. The module stays open as long as the process lives.
 func OpenModule(cfg ModuleConfig) (certs.KeyStore, error) {
-	ctx, err := openToken(cfg)
+	m := &Module{cfg: cfg, slot: make(chan struct{}, moduleQueue), limit: moduleTime, pause: modulePause}
+	ctx, err := bounded(m, moduleOpens, func() (*crypto11.Context, error) { return openToken(cfg) })
+	if errors.Is(err, ErrModuleAway) {
+		err = fmt.Errorf("token %q in %s: %w", cfg.Token, cfg.Path, err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return &Module{cfg: cfg, ctx: ctx, slot: make(chan struct{}, moduleQueue)}, nil
+	m.ctx = ctx
+	return m, nil
 }
 
 func openToken(cfg ModuleConfig) (*crypto11.Context, error) {
 	ctx, err := crypto11.Configure(&crypto11.Config{Path: cfg.Path, TokenLabel: cfg.Token, Pin: cfg.PIN, MaxSessions: moduleQueue + 2})
-	if err != nil {
+	switch {
+	case errors.Is(err, pkcs11.Error(pkcs11.CKR_PIN_INCORRECT)):
+		return nil, fmt.Errorf("token %q in %s: %w: correct the PIN before the next try, since tokens lock after a few wrong ones", cfg.Token, cfg.Path, err)
+	case err != nil:
 		return nil, fmt.Errorf("token %q in %s: %w", cfg.Token, cfg.Path, err)
 	}
 	return ctx, nil
@@ -72,16 +87,23 @@ func (m *Module) again(old *crypto11.Context) (*crypto11.Context, error) {
 	if m.ctx != old {
 		return m.ctx, nil
 	}
-	if since := time.Since(m.tried); since < modulePause {
+	if m.pin != nil {
+		return nil, m.pin
+	}
+	if since := time.Since(m.tried); since < m.pause {
 		return nil, fmt.Errorf("it was opened again %s ago", since.Round(time.Second))
 	}
 	m.tried = time.Now()
 	next, err := openToken(m.cfg)
+	if errors.Is(err, pkcs11.Error(pkcs11.CKR_PIN_INCORRECT)) || errors.Is(err, pkcs11.Error(pkcs11.CKR_PIN_LOCKED)) {
+		m.pin = fmt.Errorf("%w (it is not tried again before a restart)", err)
+		return nil, m.pin
+	}
 	if err != nil {
 		return nil, err
 	}
 	m.ctx = next
-	time.AfterFunc(2*moduleTime, func() { _ = old.Close() }) // when nobody works with it any more
+	time.AfterFunc(2*m.limit, func() { _ = old.Close() }) // when nobody works with it any more
 	return next, nil
 }
 
@@ -97,6 +119,12 @@ func (m *Module) with(work func(ctx *crypto11.Context) error) error {
 		return errors.Join(err, aerr)
 	}
 	return away(work(next))
+}
+
+// within is with in so much time: what does not come back is left to itself.
+func (m *Module) within(limit time.Duration, work func(ctx *crypto11.Context) error) error {
+	_, err := bounded(m, limit, func() (struct{}, error) { return struct{}{}, m.with(work) })
+	return err
 }
 
 // Generate implements [certs.KeyStore].
@@ -120,7 +148,7 @@ func (m *Module) generate(ref string, bits int, decrypts bool) (crypto.Signer, e
 			return nil, err
 		}
 	}
-	err = m.with(func(ctx *crypto11.Context) error {
+	err = m.within(moduleMakes, func(ctx *crypto11.Context) error {
 		_, err := ctx.GenerateRSAKeyPairWithAttributes(attributes, private, bits)
 		return err
 	})
@@ -133,7 +161,7 @@ func (m *Module) generate(ref string, bits int, decrypts bool) (crypto.Signer, e
 // Open implements [certs.KeyStore].
 func (m *Module) Open(_ context.Context, ref string) (crypto.Signer, error) {
 	k := &moduleKey{m: m, ref: ref}
-	if err := m.with(k.find); err != nil {
+	if err := m.within(m.limit, k.find); err != nil {
 		return nil, err
 	}
 	return k, nil
@@ -141,7 +169,7 @@ func (m *Module) Open(_ context.Context, ref string) (crypto.Signer, error) {
 
 // Destroy implements [certs.KeyStore].
 func (m *Module) Destroy(_ context.Context, ref string) error {
-	return m.with(func(ctx *crypto11.Context) error {
+	return m.within(m.limit, func(ctx *crypto11.Context) error {
 		found, err := ctx.FindKeyPairs([]byte(ref), nil)
 		for _, key := range found {
 			err = errors.Join(err, key.Delete())
@@ -201,7 +229,7 @@ func (k *moduleKey) Public() crypto.PublicKey {
 
 // use lets work use the key.
 func (k *moduleKey) use(work func(crypto11.Signer) ([]byte, error)) ([]byte, error) {
-	return k.m.bounded(func() (result []byte, err error) {
+	return bounded(k.m, k.m.limit, func() (result []byte, err error) {
 		err = k.m.with(func(ctx *crypto11.Context) error {
 			key, err := k.in(ctx)
 			if err == nil {
@@ -245,17 +273,18 @@ func away(err error) error {
 	return err
 }
 
-// bounded lets the module work, so many at once and each for so long.
-func (m *Module) bounded(work func() ([]byte, error)) ([]byte, error) {
-	limit := time.NewTimer(moduleTime)
+// bounded lets the module work, so many at once and each for so long. What a module does
+// not come back from holds its place, so that no more than moduleQueue ever wait there.
+func bounded[T any](m *Module, longest time.Duration, work func() (T, error)) (result T, err error) {
+	limit := time.NewTimer(longest)
 	defer limit.Stop()
 	select {
 	case m.slot <- struct{}{}:
 	case <-limit.C:
-		return nil, fmt.Errorf("%w: it is too busy", ErrModuleAway)
+		return result, fmt.Errorf("%w: it is too busy", ErrModuleAway)
 	}
 	type answer struct {
-		result []byte
+		result T
 		err    error
 	}
 	done := make(chan answer, 1)
@@ -268,6 +297,6 @@ func (m *Module) bounded(work func() ([]byte, error)) ([]byte, error) {
 	case a := <-done:
 		return a.result, a.err
 	case <-limit.C:
-		return nil, fmt.Errorf("%w within %s", ErrModuleAway, moduleTime)
+		return result, fmt.Errorf("%w within %s", ErrModuleAway, longest)
 	}
 }

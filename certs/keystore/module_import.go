@@ -21,6 +21,11 @@ const errNoImport = "the module takes no key from outside (%w): leave the farm's
 // Import implements [certs.KeyStore]. From then on the key cannot be read from the
 // module; the file from which it came is the admin's to destroy.
 func (m *Module) Import(_ context.Context, ref string, key crypto.Signer) error {
+	_, err := bounded(m, moduleOpens, func() (struct{}, error) { return struct{}{}, m.bringIn(ref, key) })
+	return err
+}
+
+func (m *Module) bringIn(ref string, key crypto.Signer) error {
 	private, ok := key.(*rsa.PrivateKey)
 	if !ok {
 		return fmt.Errorf("a %T cannot be brought into a module: only an RSA key can", key)

@@ -16,6 +16,7 @@ import (
 
 	"sallyport/authn/redisstore"
 	"sallyport/certs"
+	"sallyport/certs/keystore"
 	"sallyport/cmd/internal/app"
 	"sallyport/cmd/internal/config"
 )
@@ -50,9 +51,9 @@ func certsCommand() command {
 			return status
 		}
 		action, ok := map[string]certsAction{
-			"list": {r.list, 0, 0, "json"}, "stage": {r.stage, 0, 0, "json"}, "promote": {r.promote, 0, 1, "yes force"},
-			"retire": {r.retire, 1, 1, "yes"}, "told": {r.told, 2, 2, ""}, "import": {r.importKey, 1, 1, "password-file"},
-			"export": {r.export, 0, 1, "out"}, "emergency": {r.emergency, 0, 0, "yes reason"},
+			"list": {r.list, 0, 0, "json", false}, "stage": {r.stage, 0, 0, "json", true}, "promote": {r.promote, 0, 1, "yes force", false},
+			"retire": {r.retire, 1, 1, "yes", true}, "told": {r.told, 2, 2, "", false}, "import": {r.importKey, 1, 1, "password-file", true},
+			"export": {r.export, 0, 1, "out", false}, "emergency": {r.emergency, 0, 0, "yes reason", true},
 		}[rest[0]]
 		if !ok {
 			fmt.Fprintf(e.stderr, "sallyport certs: there is no %q: see sallyport certs --help\n", rest[0])
@@ -77,6 +78,8 @@ type certsAction struct {
 	least, most int
 	// flags are the names that it has besides --config.
 	flags string
+	// keys: it makes or destroys private keys, so it does not begin without them.
+	keys bool
 }
 
 // certsRun is one call of the command.
@@ -142,6 +145,11 @@ func (r *certsRun) do(a certsAction) int {
 	var err error
 	if r.hand, err = app.SigningHand(r.cfg, shared, caller()); err != nil {
 		return r.fail(err)
+	}
+	if late, ok := r.hand.Keys.(*keystore.Late); ok && a.keys {
+		if err := late.Ready(); err != nil {
+			return r.fail(err)
+		}
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer cancel()

@@ -90,6 +90,11 @@ func checkHand(cfg *config.Config, offline bool) (*certs.Hand, func(), error) {
 	none := func() {}
 	if cfg.Signing.Share != "redis" {
 		hand, err := app.SigningHand(cfg, nil, caller())
+		if err == nil {
+			if late, ok := hand.Keys.(*keystore.Late); ok {
+				err = late.Ready()
+			}
+		}
 		return hand, none, err
 	}
 	if offline {

@@ -176,6 +176,24 @@ func TestImportSaysWhichFileAndWhatToDo(t *testing.T) {
 	}
 }
 
+func TestWhatIsKnownOfKeysIsShownWithoutTheirModule(t *testing.T) {
+	p := keyPlace(t)
+	first := thumbprint.FindString(p.good(t, "", "stage"))
+	must(t, os.WriteFile(filepath.Join(filepath.Dir(p.conf), "pin"), []byte("1234"), 0o600))
+	p.change(t, "{key_dir: keys}", "{key_dir: keys, pkcs11: {module_file: "+p.conf+", token: sallyport, pin_file: pin}}")
+	if out := p.good(t, "", "list"); !strings.Contains(out, first) {
+		t.Errorf("the list does not say %q:\n%s", first, out)
+	}
+	for _, args := range [][]string{{"stage"}, {"emergency", "--yes"}} {
+		if status, _, errs := p.certs(t, "", args...); status != exitFailed || !strings.Contains(errs, "signing.pkcs11") {
+			t.Errorf("%v without the module: %d %s", args, status, errs)
+		}
+	}
+	if out := p.good(t, "", "list", "--json"); strings.Count(out, "thumbprint") != 1 {
+		t.Errorf("something was changed without the module:\n%s", out)
+	}
+}
+
 func TestExportWritesCertificateAndNotice(t *testing.T) {
 	p := keyPlace(t)
 	p.good(t, "", "stage")

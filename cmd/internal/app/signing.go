@@ -23,7 +23,8 @@ import (
 )
 
 // SigningStores returns where the life cycle of the signing keys is recorded and
-// where the private keys lie. shared is needed for signing.share: redis.
+// where the private keys lie. shared is needed for signing.share: redis. A module is
+// opened when a key is needed: see [keystore.Late].
 func SigningStores(cfg *config.Config, shared *redisstore.Store) (certs.Store, certs.KeyStore, error) {
 	s := cfg.Signing
 	secret, err := s.KeyEncryption()
@@ -45,15 +46,17 @@ func SigningStores(cfg *config.Config, shared *redisstore.Store) (certs.Store, c
 	if !s.PKCS11.On() {
 		return ledger, keystore.NewFiles(s.KeyDir, secret), nil
 	}
-	pin, err := s.PKCS11.PIN()
-	if err != nil {
-		return nil, nil, cfg.At("signing.pkcs11.pin_file", err)
-	}
-	module, err := keystore.OpenModule(keystore.ModuleConfig{Path: s.PKCS11.ModuleFile, Token: s.PKCS11.Token, PIN: string(pin)})
-	if err != nil {
-		return nil, nil, cfg.At("signing.pkcs11", err)
-	}
-	return ledger, module, nil
+	return ledger, keystore.NewLate(func() (certs.KeyStore, error) {
+		pin, err := s.PKCS11.PIN()
+		if err != nil {
+			return nil, cfg.At("signing.pkcs11.pin_file", err)
+		}
+		module, err := keystore.OpenModule(keystore.ModuleConfig{Path: s.PKCS11.ModuleFile, Token: s.PKCS11.Token, PIN: string(pin)})
+		if err != nil {
+			return nil, cfg.At("signing.pkcs11", err)
+		}
+		return module, nil
+	}), nil
 }
 
 // blobs lets the sealed store use Redis.
@@ -106,6 +109,11 @@ func (a *App) buildSigning() error {
 	store, keys, err := SigningStores(a.cfg, a.store)
 	if err != nil {
 		return err
+	}
+	if late, ok := keys.(*keystore.Late); ok {
+		if err := late.Ready(); err != nil {
+			return err
+		}
 	}
 	if a.opts.WrapSigning != nil {
 		store, keys = a.opts.WrapSigning(store, keys)
