@@ -3,6 +3,7 @@ package certs
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -148,6 +149,11 @@ func (h *Hand) Told(ctx context.Context, id, party string) error {
 		}
 		if e.State != Staged && e.State != Published && !(e.State == Signing && e.Hurried) {
 			return fmt.Errorf("%w: %s is %s; only of a next key it matters who holds it", ErrRefused, short(e.ID), e.State)
+		}
+		// What is sent to such a party leaves out a key that is staged only, so it holds
+		// another one than the admin believes.
+		if e.State == Staged && slices.ContainsFunc(h.Parties, func(p Party) bool { return p.Key == party && p.ByHand }) {
+			return fmt.Errorf("%w: %s is staged only, and what is sent to %s leaves it out until it is published: sallyport certs list", ErrRefused, short(e.ID), party)
 		}
 		if !e.know(party, Told, h.now()) {
 			return errUnchanged

@@ -163,6 +163,8 @@ func partyOf(v certs.View, next *certs.Entry, p certs.Party) partyLine {
 		line.Knows, line.Why = "no", "read back on "+dateOf(seen.At)+", but a token of its key was not accepted when it was tried"
 	case p.Pushed:
 		line.Knows, line.Why = "no", "was not read back to hold it yet: sallyport domain check "+p.Key
+	case p.ByHand && next.State == certs.Staged:
+		line.Knows, line.Why = "no", "not yet: when it is published, sallyport domain script update "+p.Key+" puts it there"
 	case p.ByHand:
 		line.Knows, line.Why = "no", "put it there (sallyport domain script update "+p.Key+"), then sallyport certs told "+brief(next.ID)+" "+p.Key
 	case next.State == certs.Signing:

@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/x509"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -11,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"sallyport/certs"
 	"sallyport/cmd/internal/app"
 	"sallyport/cmd/internal/config"
 	"sallyport/federation/domain"
@@ -88,7 +91,8 @@ type domainRun struct {
 	mfa, prompt       string
 	current, next     string
 
-	answers *bufio.Reader // of standard input, once somebody was asked
+	staged  *x509.Certificate // the next one, which is not for Microsoft yet
+	answers *bufio.Reader     // of standard input, once somebody was asked
 }
 
 func (d *domainRun) declare() {
@@ -140,6 +144,13 @@ func lowered(names []string) []string {
 	return out
 }
 
+// noteStaged says of a next key that it is left out, and until when.
+func (d *domainRun) noteStaged() {
+	if d.staged != nil {
+		fmt.Fprintf(d.stderr, "note: the next key, %s, is left out: it is for Microsoft when every instance lists it (published in sallyport\ncerts list); run this again then\n", brief(certs.Thumbprint(d.staged)))
+	}
+}
+
 // fail prints an error and returns the status.
 func (d *domainRun) fail(err error) int {
 	fmt.Fprintf(d.stderr, "sallyport domain %s: %s\n", d.action, printable(err.Error()))
@@ -150,8 +161,14 @@ func (d *domainRun) fail(err error) int {
 // settings when none is named.
 func (d *domainRun) wanted(ctx context.Context, names []string) ([]*domain.Wanted, error) {
 	own, err := app.OwnCertificates(ctx, d.cfg)
-	if err != nil {
+	switch {
+	case errors.Is(err, certs.ErrNoLedger):
+		return nil, errors.New("there is no signing key yet, so nothing to compare or to send: sallyport certs import FILE brings in that of the service which is replaced, sallyport certs stage makes one")
+	case err != nil:
 		return nil, fmt.Errorf("token-signing certificate: %w", err)
+	}
+	if d.next == "" {
+		d.staged = own.Staged
 	}
 	for _, f := range []struct {
 		path string

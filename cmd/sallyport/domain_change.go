@@ -94,7 +94,9 @@ func (d *domainRun) update(ctx context.Context) int {
 		return d.fail(err)
 	}
 	defer client.Close()
-	return d.each(ctx, list, "in step", func(w *domain.Wanted) error { return d.updateOne(ctx, client, w) })
+	status := d.each(ctx, list, "in step", func(w *domain.Wanted) error { return d.updateOne(ctx, client, w) })
+	d.noteStaged()
+	return status
 }
 
 func (d *domainRun) updateOne(ctx context.Context, client *domain.Client, w *domain.Wanted) error {

@@ -167,5 +167,6 @@ func (d *domainRun) script(ctx context.Context) int {
 		return d.fail(err)
 	}
 	fmt.Fprint(d.stdout, text)
+	d.noteStaged() // on standard error: the script may go to a file
 	return exitGood
 }

@@ -278,6 +278,32 @@ func TestDomainCheckSeesTheTenant(t *testing.T) {
 	r.refused(t, "", []string{"check", "--json"}, `"what": "forgotten.test"`)
 }
 
+func TestDomainLeavesOutAKeyThatIsOnlyStaged(t *testing.T) {
+	t.Parallel()
+	r := newRealm(t, nil)
+	settings, err := os.ReadFile(r.conf)
+	must(t, err)
+	living := strings.Replace(string(settings), "{key_file: keys/signing.key, certificate_file: keys/signing.crt}", "{key_dir: keys}", 1)
+	must(t, os.WriteFile(r.conf, []byte(living), 0o640))
+	r.refused(t, "", []string{"show"}, "there is no signing key yet", "sallyport certs import FILE")
+	certs := func(args ...string) string {
+		status, out, errs := call(t, "", append([]string{"certs", "--config", r.conf}, args...)...)
+		if status != exitGood {
+			t.Fatalf("certs %v: %s%s", args, out, errs)
+		}
+		return thumbprint.FindString(out)
+	}
+	certs("stage")
+	r.good(t, "", []string{"federate", "--yes", "contoso.test"})
+	next := certs("stage")
+	for _, args := range [][]string{{"update", "--yes", "contoso.test"}, {"script", "update", "contoso.test"}, {"update", "--dry-run", "contoso.test"}} {
+		status, out, errs := r.domain(t, "", args...)
+		if status != exitGood || !strings.Contains(errs, "the next key, "+next[:8]+", is left out") {
+			t.Errorf("%v: %d\n%s%s", args, status, out, errs)
+		}
+	}
+}
+
 func TestDomainScriptAsksNobody(t *testing.T) {
 	t.Parallel()
 	r := newRealm(t, nil)

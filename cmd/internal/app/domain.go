@@ -67,6 +67,8 @@ func GraphClient(cfg *config.Config) (*domain.Client, error) {
 type Own struct {
 	// Signing signs now, Next (nil when there is none) will.
 	Signing, Next *x509.Certificate
+	// Staged is the next one before every instance lists it, when nobody is told yet.
+	Staged *x509.Certificate
 	// Retiring are listed still, since their tokens may be on their way.
 	Retiring []*x509.Certificate
 	// Gone were retired for good.
@@ -100,7 +102,10 @@ func OwnOf(l *certs.Ledger) (Own, error) {
 			// Of the published ones that which is to be pushed; a key that is only staged
 			// is not on every instance yet.
 			o.Next = c
-		case e.State == certs.Staged, e.State == certs.Retired:
+		case e.State == certs.Staged:
+			o.Staged = c
+			o.Retiring = append(o.Retiring, c)
+		case e.State == certs.Retired:
 			o.Retiring = append(o.Retiring, c)
 		case e.State == certs.Gone:
 			o.Gone = append(o.Gone, c)
