@@ -304,15 +304,16 @@ func TestC04_SlowPartyStopsThePromotionUnlessForced(t *testing.T) {
 	t.Log(err)
 	foreign := v.clients[2]
 	foreign.lenient.Store(true)
-	if _, err := hand.Promote(t.Context(), "", true); err != nil {
+	promoted, err := hand.Promote(t.Context(), "", true)
+	if err != nil {
 		t.Fatal(err)
 	}
 	// A command at an instance that has stopped, whose own copy is old or gone, names
 	// the keys of now.
 	stopped := *v.all[1].cfg
 	stopped.Signing.KeyDir = filepath.Join(t.TempDir(), "keys")
-	if own, err := OwnCertificates(t.Context(), &stopped); err != nil || certs.Thumbprint(own.Signing) != v.ledger().Of(certs.Signing).ID {
-		t.Errorf("certificates by Redis: %v", err)
+	if own, err := OwnCertificates(t.Context(), &stopped); err != nil || certs.Thumbprint(own.Signing) != promoted.ID {
+		t.Errorf("certificates by Redis: %v, %s signs, want %s", err, certs.Thumbprint(own.Signing), promoted.ID)
 	}
 	v.day(time.Minute, calm)
 	v.eventually("the slow party refuses", func() bool { return foreign.refused.Load() != nil })
