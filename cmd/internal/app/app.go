@@ -26,7 +26,6 @@ import (
 	"sallyport/cmd/internal/config"
 	"sallyport/cmd/internal/telemetry"
 	"sallyport/federation/claims"
-	"sallyport/federation/domain"
 	"sallyport/federation/metadata"
 	"sallyport/federation/partner"
 	"sallyport/federation/saml"
@@ -99,7 +98,7 @@ type App struct {
 	revocations  *session.Revocations
 	keys         *certs.Keys
 	manager      *certs.Manager // nil with one fixed key
-	watch        *domain.Watch  // nil without Microsoft Graph
+	graph        graphParts
 	tls          *certs.Listener
 	metadata     *metadata.Handler
 	metadataSAML *metadata.Handler // the SAML 2.0 role alone
@@ -225,8 +224,8 @@ func (a *App) startFront(run context.Context) {
 	a.watchAnchors(a.cfg)
 	a.watchPartners(a.live.Load().keeper)
 	a.spawn(func() { a.revocations.Run(run) })
-	if a.watch != nil {
-		a.spawn(func() { a.watch.Run(run) })
+	if a.graph.watch != nil {
+		a.spawn(func() { a.graph.watch.Run(run) })
 	}
 	if a.manager != nil {
 		a.spawn(func() { a.manager.Run(run) })

@@ -31,7 +31,8 @@ type inUse struct {
 }
 
 // certificatesInUse lists them: those that tokens are signed with, the listener's, the
-// roots that domain controllers are judged by, and that of the agent.
+// roots that domain controllers are judged by, that of the application at Microsoft, and
+// that of the agent.
 func (a *App) certificatesInUse() []inUse {
 	var list []inUse
 	for i, k := range a.SigningCertificates() {
@@ -46,6 +47,12 @@ func (a *App) certificatesInUse() []inUse {
 	}
 	for _, r := range a.ldapRoots() {
 		list = append(list, inUse{use: "ldap_ca", what: "the root certificate " + r.Subject.String() + " of directory.ca_file", thumbprint: certs.Thumbprint(r), end: r.NotAfter})
+	}
+	if c := a.graph.cert; c != nil {
+		list = append(list, inUse{
+			use: "graph", what: "the certificate of the application at Microsoft (microsoft365.graph.certificate_file), without which domains are not kept in step,",
+			thumbprint: certs.Thumbprint(c), end: c.NotAfter,
+		})
 	}
 	if a.pta != nil {
 		list = append(list, inUse{use: "pta_agent", what: "the certificate of the pass-through agent, which renews itself,", thumbprint: a.ptaIdentity.Thumbprint(), end: a.ptaIdentity.NotAfter()})

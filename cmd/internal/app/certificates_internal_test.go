@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sallyport/authn/directory/directorytest"
+	"sallyport/certs"
 	"sallyport/cmd/internal/config"
 	"sallyport/cmd/internal/telemetry"
 )
@@ -34,6 +35,11 @@ listen: 127.0.0.1:0
 tls: {generate: true}
 microsoft365:
   domains: [{name: contoso.test}]
+  graph:
+    tenant: 0f0f0f0f-1111-4222-8333-444444444444
+    client_id: aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee
+    certificate_file: graph.crt
+    key_file: graph.key
 directory:
   domains: [{name: corp.contoso.test, netbios: CONTOSO, servers: ["ldaps://dc1.corp.contoso.test"]}]
   ca_file: ca.pem
@@ -44,6 +50,9 @@ signing: {key_dir: keys, generate: true}
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if _, _, err := certs.Load(certs.Config{KeyFile: filepath.Join(dir, "graph.key"), CertificateFile: filepath.Join(dir, "graph.crt"), Generate: true, Host: "graph"}); err != nil {
+		t.Fatal(err)
 	}
 	cfg, err := config.Load(filepath.Join(dir, "sallyport.yaml"))
 	if err != nil {
@@ -63,7 +72,7 @@ signing: {key_dir: keys, generate: true}
 	for _, u := range a.certificatesInUse() {
 		ends[u.use] = time.Until(u.end)
 	}
-	if len(ends) != 3 || ends["ldap_ca"] == 0 || ends["listener"] == 0 || ends["signing"] == 0 {
+	if len(ends) != 4 || ends["graph"] == 0 || ends["ldap_ca"] == 0 || ends["listener"] == 0 || ends["signing"] == 0 {
 		t.Fatalf("in use: %v", ends)
 	}
 	metrics := func() string {
@@ -85,7 +94,7 @@ signing: {key_dir: keys, generate: true}
 	if len(a.certificateWarnings()) != 0 {
 		t.Errorf("too early: %v", a.certificateWarnings())
 	}
-	for use, what := range map[string]string{"ldap_ca": "of directory.ca_file", "listener": "the listener's certificate"} {
+	for use, what := range map[string]string{"ldap_ca": "of directory.ca_file", "listener": "the listener's certificate", "graph": "microsoft365.graph.certificate_file"} {
 		by = ends[use] - 5*24*time.Hour + time.Hour
 		report := a.certificateHealth(t.Context())
 		if report.State != telemetry.Degraded || !strings.Contains(report.Reason, what) || !strings.Contains(report.Reason, "in 4 days") {

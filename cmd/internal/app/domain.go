@@ -63,6 +63,20 @@ func GraphClient(cfg *config.Config) (*domain.Client, error) {
 	return domain.New(out)
 }
 
+// graphClient returns the client of the settings and keeps the application's certificate,
+// which is read at the start only.
+func (a *App) graphClient() (*domain.Client, error) {
+	client, err := GraphClient(a.cfg)
+	if g := a.cfg.Microsoft365.Graph; err == nil && g.KeyFile != "" {
+		pair, perr := g.Certificate()
+		if perr != nil {
+			return nil, a.cfg.At("microsoft365.graph.key_file", perr)
+		}
+		a.graph.cert = pair.Leaf
+	}
+	return client, err
+}
+
 // Own are the token-signing certificates of this service by what they are for.
 type Own struct {
 	// Signing signs now, Next (nil when there is none) will.

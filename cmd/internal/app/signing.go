@@ -129,7 +129,7 @@ func (a *App) buildSigning() error {
 		Poll: a.opts.SigningPoll, Logger: a.log, Now: a.now, Steady: a.opts.Steady,
 	}
 	if a.cfg.Microsoft365.Graph.On() {
-		client, err := GraphClient(a.cfg)
+		client, err := a.graphClient()
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"strings"
 
@@ -10,6 +11,12 @@ import (
 	"sallyport/federation/domain"
 )
 
+// graphParts are there only with an application at Microsoft.
+type graphParts struct {
+	watch *domain.Watch
+	cert  *x509.Certificate // the application's, nil when it has a secret
+}
+
 // buildWatch makes the tamper watch, where the settings have an application at
 // Microsoft and do not switch it off.
 func (a *App) buildWatch() error {
@@ -17,11 +24,11 @@ func (a *App) buildWatch() error {
 	if !g.On() || !g.Watch || a.opts.Beside {
 		return nil
 	}
-	client, err := GraphClient(a.cfg)
+	client, err := a.graphClient()
 	if err != nil {
 		return err
 	}
-	a.watch, err = domain.NewWatch(domain.WatchConfig{
+	a.graph.watch, err = domain.NewWatch(domain.WatchConfig{
 		Confirm: 6 * a.opts.SigningPoll, // by then every instance knows a key that another has made
 		Client:  client, Wanted: a.domainsWanted, Changed: a.recordView, Interval: g.WatchInterval,
 		Logger: a.log, Registerer: a.registry, Now: a.now,
@@ -30,7 +37,7 @@ func (a *App) buildWatch() error {
 		return err
 	}
 	a.health.Add("microsoft365", func(context.Context) telemetry.Report {
-		if trouble := a.watch.Trouble(); trouble != "" {
+		if trouble := a.graph.watch.Trouble(); trouble != "" {
 			return telemetry.Report{State: telemetry.Degraded, Reason: trouble}
 		}
 		return telemetry.Report{State: telemetry.OK}
@@ -40,8 +47,8 @@ func (a *App) buildWatch() error {
 
 // lookAtDomains lets the watch compare soon, after this service has written something.
 func (a *App) lookAtDomains() {
-	if a.watch != nil {
-		a.watch.Wake()
+	if a.graph.watch != nil {
+		a.graph.watch.Wake()
 	}
 }
 
