@@ -17,7 +17,7 @@ const right = "right/\"\\ päss"
 // signIn signs in within five seconds.
 func signIn(t *testing.T, c *ptatest.Cloud, s ptatest.SignIn) (ptatest.Verdict, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	if s.UPN == "" {
 		s.UPN = "alice@contoso.test"
@@ -165,7 +165,7 @@ func TestLinksEndOnDemand(t *testing.T) {
 		for _, l := range a.bootstrap("false") {
 			a.listen(l)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		if err := cloud.WaitListening(ctx, 2); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -184,7 +184,7 @@ func TestTokenExpiryCutsTheLinkUnlessThePolicySaysOtherwise(t *testing.T) {
 		return cloud
 	}
 	kept, cut := start(true), start(false) // the tokens of the first expire first
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	if err := cut.Wait(ctx, func(s ptatest.Stats) bool { return s.Links == 0 }); err != nil {
 		t.Error(err)
@@ -337,7 +337,7 @@ func TestReliableSessionFaultsReachTheAgent(t *testing.T) {
 
 func waitRefusal(t *testing.T, c *ptatest.Cloud, n int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	if err := c.Wait(ctx, func(s ptatest.Stats) bool { return s.Counts[ptatest.Refused] > n }); err != nil {
 		t.Error(err)
@@ -375,7 +375,7 @@ func TestSilentLinkIsCut(t *testing.T) {
 	t.Parallel()
 	cloud := startCloud(t, ptatest.Config{Namespaces: 1, Policy: ptatest.Policy{MaxSilence: 200 * time.Millisecond}})
 	startAgent(t, cloud, passwords)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	if err := cloud.Wait(ctx, func(s ptatest.Stats) bool { return s.Links == 0 }); err != nil {
 		t.Fatal(err)
@@ -441,7 +441,7 @@ func TestEndedConnectionsLeaveNothingBehind(t *testing.T) {
 			t.Fatalf("%+v %v", v, err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	if err := cloud.Wait(ctx, func(s ptatest.Stats) bool { return s.Relayed == 0 && s.Sockets == 0 }); err != nil {
 		t.Error(err)

@@ -256,7 +256,7 @@ func TestLinkRefusesWhatIsNotOneFrameInOneMessage(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		for {
 			if _, _, err := ws.Read(ctx); err != nil {
 				break
@@ -322,7 +322,7 @@ func TestAttachRefusesEveryFlaw(t *testing.T) {
 		}}
 		address := "sb://" + host + "/" + l.ServicePath + "/"
 		c.edit(opts, s, &address)
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		err = func() error {
 			conn, err := amqp.NewConn(ctx, websocket.NetConn(ctx, ws, websocket.MessageBinary), opts)
 			if err != nil {
@@ -362,7 +362,7 @@ func otherDigit(b []byte) []byte {
 
 func TestSessionRefusesEveryFlaw(t *testing.T) {
 	t.Parallel()
-	cloud := startCloud(t, ptatest.Config{Policy: ptatest.Policy{AcceptWithin: 250 * time.Millisecond, AckWithin: 250 * time.Millisecond}})
+	cloud := startCloud(t, ptatest.Config{Policy: ptatest.Policy{AcceptWithin: time.Second, AckWithin: time.Second}})
 	a := startAgent(t, cloud, passwords)
 	replace := func(old, new string) func([]byte) []byte {
 		return func(b []byte) []byte {
@@ -408,7 +408,7 @@ func TestSessionRefusesEveryFlaw(t *testing.T) {
 			c.why = "message number"
 		}
 		a.set(c.message, c.edit)
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		_, err := cloud.SignIn(ctx, ptatest.SignIn{UPN: "alice@contoso.test", Password: "x", Mode: ptatest.Direct, Session: c.session, Fresh: true})
 		cancel()
 		if err == nil && c.why != "" && c.message != "ack" {
