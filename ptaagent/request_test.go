@@ -130,7 +130,7 @@ func TestP03_NoHostOutsideTheCloudIsSpokenTo(t *testing.T) {
 			{Mode: ptatest.Direct, Faults: &ptatest.Faults{ReturnHost: host}}, {Mode: ptatest.Connect, Faults: &ptatest.Faults{ReturnHost: host}},
 			{Faults: &ptatest.Faults{InstanceHost: host}},
 		} {
-			s.Budget = 300 * time.Millisecond
+			s.Budget = 4 * time.Second
 			all.Go(func() {
 				if v, err := h.signIn(t, s); err == nil {
 					t.Errorf("%s: %+v", host, v)

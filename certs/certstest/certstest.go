@@ -16,24 +16,31 @@ import (
 
 var pool struct {
 	sync.Mutex
-	keys []*rsa.PrivateKey
+	keys map[int]*rsa.PrivateKey
 	next int
 }
 
 // poolSize is how many keys are made before they are handed out again.
 const poolSize = 6
 
+// Apart is the number of a key that [Keys] never hands out: a key that was there
+// before, whose certificate must not verify what any later key signed.
+const Apart = poolSize
+
 // Key returns the n-th RSA key of this process, made once: making one takes a
 // processor a good part of a second.
 func Key(n int) *rsa.PrivateKey {
 	pool.Lock()
 	defer pool.Unlock()
-	for len(pool.keys) <= n {
+	if pool.keys[n] == nil {
 		k, err := rsa.GenerateKey(rand.Reader, 2048)
 		if err != nil {
 			panic(err)
 		}
-		pool.keys = append(pool.keys, k)
+		if pool.keys == nil {
+			pool.keys = map[int]*rsa.PrivateKey{}
+		}
+		pool.keys[n] = k
 	}
 	return pool.keys[n]
 }

@@ -157,7 +157,7 @@ func (v *village) writeFiles() {
 	for _, c := range v.graph.Certificates() {
 		roots = append(roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
 	}
-	key := certstest.Key(0)
+	key := certstest.Key(certstest.Apart)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(46), Subject: pkix.Name{CommonName: "ADFS Signing - sts.contoso.test"},
 		NotBefore: v.clock.Now().Add(-time.Hour), NotAfter: v.clock.Now().Add(46 * 24 * time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
