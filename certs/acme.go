@@ -66,17 +66,22 @@ func (l *Listener) HTTPChallenge() http.Handler {
 	if l.acme == nil {
 		return nil
 	}
-	return l.acme.HTTPHandler(http.HandlerFunc(l.toHTTPS))
+	next := l.acme.HTTPHandler(http.HandlerFunc(l.toHTTPS))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// An authority may write its port, or the default one, behind the name (RFC 9110
+		// section 7.2); autocert compares the whole.
+		if name, _, err := net.SplitHostPort(r.Host); err == nil {
+			own := *r
+			own.Host, r = name, &own
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // toHTTPS redirects to the same page by HTTPS. A name that is not ours is refused:
 // what a client writes there must not become an address in our answer.
 func (l *Listener) toHTTPS(w http.ResponseWriter, r *http.Request) {
-	name := r.Host
-	if host, _, err := net.SplitHostPort(name); err == nil {
-		name = host
-	}
-	own := slices.IndexFunc(l.cfg.Hosts, func(h string) bool { return strings.EqualFold(h, name) })
+	own := slices.IndexFunc(l.cfg.Hosts, func(h string) bool { return strings.EqualFold(h, r.Host) })
 	switch {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		http.Error(w, "Use HTTPS", http.StatusBadRequest)

@@ -90,11 +90,7 @@ func acmeListener(t *testing.T, challenge string) (l *certs.Listener, address st
 	}
 	serve(tls.NewListener(tlsLn, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: l.GetCertificate, NextProtos: protocols}), http.NotFoundHandler())
 	if challenge == "http-01" {
-		next := l.HTTPChallenge()
-		serve(httpLn, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			r.Host, _, _ = net.SplitHostPort(r.Host) // at port 80 there is none in it
-			next.ServeHTTP(w, r)
-		}))
+		serve(httpLn, l.HTTPChallenge())
 	} else {
 		must(t, httpLn.Close())
 	}
