@@ -24,6 +24,7 @@ func agentGuards() []guard {
 		guard{row: "P05", file: "identity.go", in: "LoadIdentity", old: `err != nil || agent != m.Agent {`, new: `err != nil && agent != m.Agent {`, test: "TestP05_ACertificateOfAnotherAgentIsRefused"},
 		guard{row: "P05", file: "identity.go", in: "LoadIdentity", old: `err != nil || agent != m.Agent {`, new: `err != nil || agent == "" {`, test: "TestP05_ACertificateOfAnotherAgentIsRefused"},
 		guard{row: "P06", file: "../authn/lockout/counter.go", in: "counter.take", old: `s.pending++`, new: `_ = s`, pkg: "cmd/internal/app", test: "TestP06_WrongPasswordsThroughTheCloudCountPerAccount"},
+		guard{row: "P07", file: "line.go", in: "line.enter", old: `if len(l.waiting) >= l.room {`, test: "TestP07_AFloodShedsTheOldest"},
 		guard{row: "P08", file: "internal/binxml/decode.go", in: "Decode", old: `if len(doc) > d.limits.Bytes {`, test: "TestP08_BoundsOfADocumentHold"},
 		guard{row: "P08", file: "internal/binxml/decode.go", in: "decoder.open", old: `if d.elements++; d.elements > d.limits.Elements {`, test: "TestP08_BoundsOfADocumentHold"},
 		guard{row: "P08", file: "internal/binxml/decode.go", in: "decoder.open", old: `if len(d.stack) >= d.limits.Depth {`, test: "TestP08_BoundsOfADocumentHold"},
@@ -31,5 +32,9 @@ func agentGuards() []guard {
 		guard{row: "P08", file: "internal/binxml/decode.go", in: "decoder.charge", old: `if d.text += n; d.text > d.limits.Text {`, test: "TestP08_BoundsOfADocumentHold"},
 		guard{row: "P08", file: "internal/binxml/dictionary.go", in: "Table.Read", old: `t.bytes+n > maxTableBytes || `, new: `false || `, test: "TestP08_BoundsOfADocumentHold"},
 		guard{row: "P08", file: "internal/binxml/dictionary.go", in: "Table.Read", old: ` || len(t.list) >= maxTableStrings {`, new: ` {`, test: "TestP08_BoundsOfADocumentHold"},
+		guard{row: "P09", file: "renew.go", in: "Agent.renew", old: `if _, _, err := a.bootstrap(ctx, client, enroll.State{}); err != nil {`, test: "TestP09_ACertificateThatDoesNotWorkYetReplacesNothing"},
+		guard{row: "P10", file: "decrypt.go", in: "decrypt", old: `defer clear(plain)`, new: `_ = plain`, test: "TestP10_WhatWasDecryptedIsWiped"},
+		guard{row: "P11", file: "result.go", in: "numberOf", old: `case authn.NoVerdict, authn.Unavailable, authn.Busy, authn.Misconfigured:`, new: `case authn.NoVerdict:`, test: "TestP11_EveryReasonHasItsNumber"},
+		guard{row: "P11", file: "result.go", in: "numberOf", old: `return errorLogonFailure`, new: `return 0`, test: "TestP11_EveryReasonHasItsNumber"},
 	)
 }

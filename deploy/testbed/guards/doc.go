@@ -1,5 +1,5 @@
 // Command guards proves that the tests of the threat catalogue can fail. Its
-// table names, for each row that blocks a release, the checks that hold the row's
+// table names, for each row that blocks a release and a few more, the checks that hold the row's
 // rule and for each check the test that must notice when it is gone. The command
 // takes out one check after the other, in a scratch copy of its file that the
 // compiler reads in the place of the file, and runs the test: it must compile and

@@ -154,7 +154,7 @@ func open(guards []guard) (missing, superfluous []string) {
 		has[g.row] = true
 	}
 	why := reasons()
-	for _, row := range blocking() {
+	for _, row := range rows() {
 		switch {
 		case !has[row] && why[row] == "":
 			missing = append(missing, row)

@@ -1,6 +1,9 @@
 package main
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // blocking lists the rows of the threat catalogue that block any release.
 func blocking() []string {
@@ -20,6 +23,13 @@ func blocking() []string {
 		P01 P02 P03 P04 P05 P06 P08
 		O01 O02`)
 }
+
+// further lists the rows that block nothing and have guards all the same: with them the
+// pass-through agent has all of its own.
+func further() []string { return []string{"P07", "P09", "P10", "P11"} }
+
+// rows lists all of the catalogue that the table answers for.
+func rows() []string { return slices.Concat(blocking(), further()) }
 
 // reasons says of each blocking row without a guard here why it has none. A test
 // holds the reason of the K rows true.
