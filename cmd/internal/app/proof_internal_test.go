@@ -17,6 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/beevik/etree"
+	dsig "github.com/russellhaering/goxmldsig"
+
 	"sallyport/certs"
 	"sallyport/certs/certstest"
 	"sallyport/cmd/internal/config"
@@ -213,6 +216,36 @@ func certificatesIn(document []byte) []string {
 	}
 }
 
+// signedByHeld judges the signature of metadata as a careful poller does: by a
+// certificate that it held before, and that is valid now.
+func signedByHeld(document string, held []*x509.Certificate, now time.Time) error {
+	d := etree.NewDocument()
+	if err := d.ReadFromString(document); err != nil {
+		return err
+	}
+	ctx := dsig.NewDefaultValidationContext(&dsig.MemoryX509CertificateStore{Roots: held})
+	ctx.Clock = dsig.NewFakeClockAt(now)
+	_, err := ctx.Validate(d.Root())
+	return err
+}
+
+// decoded are certificates in base64.
+func decoded(t *testing.T, list []string) (all []*x509.Certificate) {
+	t.Helper()
+	for _, text := range list {
+		der, err := base64.StdEncoding.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
 // microsoft is what Microsoft judges tokens by: what Graph was told, nothing else.
 func (f *fleet) microsoft() verify.Domain {
 	f.t.Helper()
@@ -321,7 +354,11 @@ func (f *fleet) rotate(each func(round int)) {
 	for n := range 32 {
 		each(n)
 		if n%3 == 2 { // it reads rarely
-			f.wiki = certificatesIn(f.all[1].metadata.Document())
+			document := f.all[1].metadata.Document()
+			if err := signedByHeld(string(document), decoded(f.t, f.wiki), f.clock.Now()); err != nil {
+				f.t.Fatalf("%s: the party that reads metadata holds nothing that its signature is good by: %v", f.clock.Now(), err)
+			}
+			f.wiki = certificatesIn(document)
 		}
 		f.round()
 	}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -192,6 +193,13 @@ func (v *village) poll() {
 		return // it comes again tomorrow
 	}
 	v.polled++
+	known := []*x509.Certificate{held.Current}
+	if held.Next != nil {
+		known = append(known, held.Next)
+	}
+	if err := signedByHeld(p.Body, known, v.clock.Now()); err != nil {
+		v.t.Errorf("%s: the metadata is not signed by what Microsoft holds: %v", v.clock.Now().UTC().Format(time.DateOnly), err)
+	}
 	var listed []string
 	for _, c := range certificatesIn([]byte(p.Body)) {
 		if !slices.Contains(listed, c) {
