@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -34,7 +35,7 @@ import (
 type server struct {
 	t     testing.TB
 	dir   string
-	port  string
+	host  string
 	roots *x509.CertPool
 	cmd   *exec.Cmd
 	admin *redis.Client
@@ -57,11 +58,11 @@ const (
 func startServer(t testing.TB, acl string) *server {
 	t.Helper()
 	binary := lab.Program(t, "redis-server", "redis-server")
-	s := &server{t: t, dir: t.TempDir(), port: freePort(t)}
+	s := &server{t: t, dir: t.TempDir(), host: ownLoopback()}
 	s.writeCertificate()
 	s.write("users.acl", fmt.Sprintf("user default off\nuser admin on >%s ~* &* +@all\nuser gateway on >%s %s\n", adminPassword, gatewayPassword, acl))
 	s.write("redis.conf", strings.Join([]string{
-		"bind 127.0.0.1", "port 0", "tls-port " + s.port, "tls-cert-file " + s.path("cert.pem"), "tls-key-file " + s.path("key.pem"),
+		"bind " + s.host, "port 0", "tls-port " + port, "tls-cert-file " + s.path("cert.pem"), "tls-key-file " + s.path("key.pem"),
 		"tls-ca-cert-file " + s.path("cert.pem"), "tls-auth-clients no", "aclfile " + s.path("users.acl"), "dir " + s.dir,
 		`save ""`, "appendonly no", "daemonize no", "maxmemory-policy noeviction", "enable-debug-command yes",
 	}, "\n"))
@@ -75,21 +76,16 @@ func startServer(t testing.TB, acl string) *server {
 	return s
 }
 
-func freePort(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
+// port is that of every server, each at an address of its own: a port that was free a
+// moment ago may be somebody else's when the server starts, or starts again.
+const port = "6390"
+
+func ownLoopback() string {
+	return fmt.Sprintf("127.%d.%d.%d", 64+mathrand.IntN(128), mathrand.IntN(256), 1+mathrand.IntN(254))
 }
 
 func (s *server) path(name string) string { return filepath.Join(s.dir, name) }
-func (s *server) addr() string            { return "127.0.0.1:" + s.port }
+func (s *server) addr() string            { return net.JoinHostPort(s.host, port) }
 
 func (s *server) write(name, text string) {
 	if err := os.WriteFile(s.path(name), []byte(text), 0o600); err != nil {
