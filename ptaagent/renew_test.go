@@ -94,12 +94,12 @@ func (h *house) wait(t *testing.T, ok func(ptatest.Stats) bool) {
 // until waits for what the agent does by itself.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline, tick := time.After(time.Minute), time.NewTicker(5*time.Millisecond)
+	deadline, tick := time.After(30*time.Second), time.NewTicker(5*time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		select {
 		case <-deadline:
-			t.Fatal("not within a minute: " + what)
+			t.Fatal("not within 30 s: " + what)
 		case <-tick.C:
 		}
 	}
